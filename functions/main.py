@@ -1,0 +1,46 @@
+"""The functions: one plain function per trigger. Authenticate, parse, call, answer."""
+
+from __future__ import annotations
+
+import functions_framework
+from cloudevents.http import CloudEvent
+from flask import Request
+from flask.typing import ResponseReturnValue
+
+from shared import events, service
+
+
+@functions_framework.http
+def bidirectional_sync(request: Request) -> ResponseReturnValue:
+    """Run a delta sync of one pair, or of all. Cloud Scheduler and operators call this."""
+    return service.answering(request, lambda call: service.run_pairs(request, call, service.sync(call)))
+
+
+@functions_framework.http
+def reconcile(request: Request) -> ResponseReturnValue:
+    """Compare whole peers and repair what differs; the first load is nothing else."""
+    return service.answering(request, lambda call: service.run_pairs(request, call, service.reconcile(call)))
+
+
+@functions_framework.http
+def sync_health(request: Request) -> ResponseReturnValue:
+    """Say whether all is well: 200, or 503 with what needs somebody."""
+    return service.answering(request, service.health, method="GET")
+
+
+@functions_framework.cloud_event
+def track_member_changes(event: CloudEvent) -> None:
+    """Queue what was written to a member's document."""
+    events.receive(event, "member")
+
+
+@functions_framework.cloud_event
+def track_branch_changes(event: CloudEvent) -> None:
+    """Queue what was written to a branch's document."""
+    events.receive(event, "branch")
+
+
+@functions_framework.cloud_event
+def track_interest_changes(event: CloudEvent) -> None:
+    """Queue what was written to an interest's document."""
+    events.receive(event, "interest")

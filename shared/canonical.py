@@ -1,0 +1,89 @@
+"""Canonical JSON, and the fingerprints, hashes and ids that are made of it: pure. Both ends of a pair make the same.
+
+RFC 8785 with three differences: keys sort by UTF-8 bytes (the order of code points), integral numbers are written out
+in full without a fraction, and -0 is 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+
+from shared.errors import TerminalRecord
+from shared.model import Json, RecordId, Stamp
+
+BUCKETS = 4096
+_text = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def canonical(value: Json) -> str:
+    """Return the canonical JSON of `value`; TerminalRecord `not-representable` for NaN, infinity and half a surrogate pair."""
+    if isinstance(value, str):
+        return _string(value)
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_string(key)}:{canonical(value[key])}" for key in sorted(value)) + "}"
+    return "[" + ",".join(map(canonical, value)) + "]"
+
+
+def _string(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise TerminalRecord("not-representable", "a text holds half of a surrogate pair, which UTF-8 cannot say") from None
+    return _text(text)
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        raise TerminalRecord("not-representable", "a number is NaN or infinite, which JSON cannot say")
+    if value.is_integer():
+        return str(int(value))
+    shortest = repr(value)
+    if "e" not in shortest:
+        return shortest
+    if abs(value) >= 1e-6:  # ECMAScript writes these without an exponent, Python does not
+        return format(Decimal(shortest), "f")
+    digits, _, exponent = shortest.partition("e")
+    return f"{digits}e{int(exponent)}"
+
+
+def same(one: Json, other: Json) -> bool:
+    """Return whether two values are one value: 1 and 1.0 are, 1 and true are not."""
+    return canonical(one) == canonical(other)
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 of `text` in UTF-8, 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint(value: Json) -> str:
+    """Return 16 hex digits that tell one value from another."""
+    return digest(canonical(value))[:16]
+
+
+def record_hash(record: RecordId, fields: Mapping[str, Json]) -> int:
+    """Return the 44-bit hash of a record's key and synced fields, named as the backend names them; null is absent."""
+    present = {name: value for name, value in fields.items() if value is not None}
+    return int(digest(canonical([record.tenant or None, record.key, present]))[:11], 16)
+
+
+def bucket_of(record: RecordId, buckets: int = BUCKETS) -> int:
+    """Return the bucket of a record, 0 to `buckets` - 1. Coarser buckets are this one modulo their number."""
+    start = hashlib.sha256(f"{record.tenant or ''}\0{record.key}".encode()).digest()[:4]
+    return int.from_bytes(start) % buckets
+
+
+def conflict_id(record: RecordId, field: str, one: Stamp, other: Stamp) -> str:
+    """Return the id by which both directions know one conflict: 32 hex digits."""
+    first, second = sorted((one, other))
+    return digest(canonical([record.entity, record.tenant or None, record.key, field, first, second]))[:32]

@@ -1,0 +1,263 @@
+"""sync.yaml and the environment -> frozen settings. Every problem is reported at once, before anything starts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from shared import mapping
+from shared.errors import ConfigError
+from shared.mapping import SYNC_FIELD, Type
+
+NAME = r"^[a-z][a-z0-9_-]{0,31}$"
+Name = Annotated[str, Field(pattern=NAME)]
+SECRET = "secret:"  # noqa: S105  # how sync.yaml refers to one
+
+
+class Part(BaseModel):
+    """A part of sync.yaml; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FieldSpec(Part):
+    """A synced field: its type, its name in Firestore, the decimal places, the entity that a reference points to."""
+
+    type: Type
+    firestore: str | None = Field(None, min_length=1)
+    places: int | None = Field(None, ge=0, le=30)
+    to: str | None = None
+
+
+def _short_form(value: object) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
+class EntitySpec(Part):
+    """A kind of record: its collection, the name of its key at the backend, its fields, its tenants where it has any."""
+
+    collection: str = Field(pattern=r"^[^/{}]+(/(\{tenant\}|[^/{}]+)/[^/{}]+)*$")
+    key: str = "id"
+    fields: dict[str, Annotated[FieldSpec, BeforeValidator(_short_form)]] = Field(min_length=1)
+    tenants: tuple[str, ...] = ()
+
+
+class Limits(Part):
+    """How much at a time, and for how long."""
+
+    page_size: int = Field(500, ge=1, le=1000)
+    run_seconds: float = Field(480, gt=0, le=1700)
+    retry_attempts: int = Field(10, ge=1)
+    retry_hours: float = Field(24, ge=0)
+
+
+class Health(Part):
+    """When sync_health says that something is wrong."""
+
+    oldest_pending_hours: float = Field(26, gt=0)
+    last_success_hours: float = Field(26, gt=0)
+    clock_seconds: float = Field(60, gt=0)
+
+
+class Schedule(Part):
+    """When a pair is synced by Cloud Scheduler."""
+
+    cron: str = Field("30 3 * * *", pattern=r"^\S+( \S+){4}$")
+    time_zone: str = "Atlantic/Reykjavik"
+
+
+class RestQueueSpec(Part):
+    """A backend that offers the REST queue. `token` and `signing_key` name secrets: `secret:NAME`."""
+
+    kind: Literal["rest_queue"]
+    url: str = Field(pattern=r"^https?://.+")
+    token: str = Field(pattern=r"^secret:[A-Za-z0-9_-]+$")
+    signing_key: str | None = Field(None, pattern=r"^secret:[A-Za-z0-9_-]+$")
+    timeout_seconds: float = Field(30, gt=0, le=300)
+
+
+class FirestoreSpec(Part):
+    """A Firestore database."""
+
+    kind: Literal["firestore"]
+    project: str = Field(min_length=1)
+    database: str = "(default)"
+
+
+class PairSpec(Part):
+    """Two peers and the entities that they share."""
+
+    left: str
+    right: str
+    entities: dict[Name, EntitySpec] = Field(min_length=1)
+    policy: Literal["last_write_wins"] = "last_write_wins"
+    initial_winner: str | None = None
+    limits: Limits = Limits()
+    health: Health = Health()
+    schedule: Schedule = Schedule()
+
+    def mapped(self) -> list[mapping.Entity]:
+        """Return the entities as the peers use them."""
+        return [mapping.Entity(name, spec.collection, tuple(self._fields(spec))) for name, spec in self.entities.items()]
+
+    def _fields(self, spec: EntitySpec) -> Iterator[mapping.Field]:
+        for name, each in spec.fields.items():
+            target = self.entities[each.to].collection if each.to else None
+            yield mapping.Field(name, each.type, each.firestore or name, each.places, target)
+
+
+class Settings(Part):
+    """All of sync.yaml."""
+
+    version: Literal[1]
+    peers: dict[Name, Annotated[RestQueueSpec | FirestoreSpec, Field(discriminator="kind")]] = Field(min_length=1)
+    pairs: dict[Name, PairSpec] = Field(min_length=1)
+
+    def pair_of(self, entity: str) -> str:
+        """Return the name of the pair that syncs an entity."""
+        return next(name for name, pair in self.pairs.items() if entity in pair.entities)
+
+
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in the file at `path`; ConfigError with every problem in it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read ({error.strerror}); name it in SYNC_CONFIG"]) from None
+    return parse(text, path.name, environment)
+
+
+def parse(text: str, source: str, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in `text`, with `${NAME}` replaced from the environment."""
+    problems: list[str] = []
+    try:
+        raw = yaml.load(text, _loader(problems))  # noqa: S506  # a SafeLoader that notices repeated names
+    except yaml.YAMLError as error:
+        raise ConfigError(source, [f"is no YAML: {' '.join(str(error).split())}"]) from None
+    raw = _filled(raw, environment, "", problems)
+    settings = None
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        problems += [_problem(dict(each)) for each in error.errors(include_url=False, include_input=False)]
+    problems += _contradictions(raw)
+    if problems or settings is None:
+        raise ConfigError(source, problems)
+    return settings
+
+
+def _loader(problems: list[str]) -> type[yaml.SafeLoader]:
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+            seen: set[str] = set()
+            for name, _ in node.value:
+                if name.value in seen:
+                    problems.append(f"line {name.start_mark.line + 1}: {name.value!r} stands here a second time")
+                seen.add(name.value)
+            return super().construct_mapping(node, deep)
+
+    return Loader
+
+
+def _filled(value: Any, environment: Mapping[str, str], place: str, problems: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(each, environment, f"{place}.{name}".strip("."), problems) for name, each in value.items()}
+    if not isinstance(value, str):
+        return value
+
+    def found(match: re.Match[str]) -> str:
+        name = match[1]
+        if not environment.get(name):
+            problems.append(f"{place}: the environment variable {name} is not set")
+            return f"https://{name}.unset"
+        return environment[name]
+
+    return re.sub(r"\$\{(\w+)\}", found, value)
+
+
+_SECTIONS: Mapping[str, type[Part]] = {"limits": Limits, "health": Health, "schedule": Schedule}
+_PARTS: Mapping[int, type[Part]] = {0: Settings, 2: PairSpec, 4: EntitySpec, 6: FieldSpec}
+
+
+def _problem(error: dict[str, Any]) -> str:
+    place = [str(part) for part in error["loc"]]
+    if error["type"] == "extra_forbidden":
+        return f"{'.'.join(place)}: no such setting; valid here: {', '.join(_valid(place[:-1]))}"
+    return f"{'.'.join(place)}: {error['msg']}"
+
+
+def _valid(place: list[str]) -> list[str]:
+    if place[:1] == ["peers"]:
+        part: type[Part] = RestQueueSpec if "rest_queue" in place else FirestoreSpec
+    elif place[-1:] and place[-1] in {"limits", "health", "schedule"}:
+        part = _SECTIONS[place[-1]]
+    else:
+        part = _PARTS.get(len(place), Settings)
+    return list(part.model_fields)
+
+
+def _contradictions(raw: Any) -> Iterator[str]:
+    """Yield what is wrong between the parts, as far as the parts can be read."""
+    peers = _dict(_dict(raw).get("peers"))
+    homes: dict[str, str] = {}
+    for name, pair in _dict(_dict(raw).get("pairs")).items():
+        place, pair = f"pairs.{name}", _dict(pair)
+        yield from _peer_problems(place, pair, peers)
+        for entity, spec in _dict(pair.get("entities")).items():
+            at = f"{place}.entities.{entity}"
+            collection = str(_dict(spec).get("collection"))
+            for what in (f"entity {entity!r}", f"collection {collection!r}"):
+                if what in homes:
+                    yield f"{at}: {what} is synced already by {homes[what]}; one pair each"
+                homes[what] = at
+            yield from _entity_problems(at, _dict(spec), _dict(pair.get("entities")))
+
+
+def _peer_problems(place: str, pair: dict[str, Any], peers: dict[str, Any]) -> Iterator[str]:
+    for side in ("left", "right", "initial_winner"):
+        if pair.get(side) is not None and pair[side] not in peers:
+            yield f"{place}.{side}: there is no peer {pair[side]!r}; there are: {', '.join(peers) or 'none'}"
+    sides = [pair.get("left"), pair.get("right")]
+    if sides[0] is not None and sides[0] == sides[1]:
+        yield f"{place}: left and right are the same peer"
+    if pair.get("initial_winner") in peers and pair["initial_winner"] not in sides:
+        yield f"{place}.initial_winner: {pair['initial_winner']!r} is neither left nor right of the pair"
+    kinds = sorted(str(_dict(peers.get(str(side))).get("kind")) for side in sides)
+    if all(side in peers for side in sides) and kinds != ["firestore", "rest_queue"]:
+        yield f"{place}: pairs a {kinds[0]} with a {kinds[1]}; a rest_queue and a firestore can be paired"
+
+
+def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) -> Iterator[str]:
+    homes: dict[str, str] = {}
+    fields = {name: _dict(_short_form(each)) for name, each in _dict(spec.get("fields")).items()}
+    for name, each in fields.items():
+        home = str(each.get("firestore") or name)
+        if home == SYNC_FIELD or re.fullmatch("__.*__", home):
+            yield f"{at}.fields.{name}: Firestore's field {home!r} is the sync's own; choose another with `firestore:`"
+        if home in homes:
+            yield f"{at}.fields.{name}: {homes[home]!r} has the same field in Firestore, {home!r}; choose another with `firestore:`"
+        homes[home] = name
+        yield from _type_problems(f"{at}.fields.{name}", each, entities)
+    if spec.get("key") in fields:
+        yield f"{at}.fields.{spec['key']}: is the key, and is not listed among the fields"
+    if bool(spec.get("tenants")) != ("{tenant}" in str(spec.get("collection"))):
+        yield f"{at}: `tenants` and a `{{tenant}}` in `collection` go together"
+
+
+def _type_problems(at: str, field: dict[str, Any], entities: dict[str, Any]) -> Iterator[str]:
+    if (field.get("type") == "reference") != ("to" in field):
+        yield f"{at}: a reference, and only that, names the entity it points to with `to`"
+    if "to" in field and field["to"] not in entities:
+        yield f"{at}.to: there is no entity {field['to']!r} in this pair; there are: {', '.join(entities)}"
+    if "places" in field and field.get("type") != "decimal":
+        yield f"{at}.places: only a decimal has places"
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

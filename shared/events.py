@@ -1,0 +1,89 @@
+"""Firestore's events as pokes, and what a tracker does with one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from cloudevents.http import CloudEvent
+from google.events.cloud.firestore_v1.types import DocumentEventData
+from google.protobuf.message import DecodeError
+
+from shared import wiring
+from shared.errors import TerminalRecord
+from shared.mapping import Entity, state_id
+from shared.model import Problem, parse_instant
+from shared.peers.documents import Snapshot, snapshot_of
+from shared.tracker import Poke, track
+
+_FIRST_BYTES = b"\x0a\x12\x1a"
+"""How an event starts as protobuf (its first field is one of three messages); none of them is a letter of base64."""
+
+
+def receive(event: CloudEvent, entity: str) -> None:
+    """Adopt what the write behind an event left unseen. A record that can never be adopted becomes a dead letter; any
+    other error is raised, so that the event is delivered again."""
+    peer = wiring.firestore_peer(entity)
+    log = wiring.log().bind(pair=peer.pair)
+    pokes = list(pokes_of(event, peer.layouts[entity].entity))
+    if not pokes:
+        log(
+            "wrong_collection",
+            f"an event that is not of {entity!r} came to its tracker; see the trigger's document pattern",
+            "ERROR",
+        )
+    for poke in pokes:
+        try:
+            done = track(peer, poke)
+            log("tracked", done, "DEBUG", **log.record(poke.record))
+        except TerminalRecord as error:
+            letter = {state_id(poke.record.tenant, entity, poke.record.key): (None, Problem(error.code, str(error)))}
+            wiring.store().refuse(peer.pair, peer.name, letter, "tracker", wiring.now())
+            log("dead_letter", str(error), "ERROR", reason=error.code, **log.record(poke.record))
+
+
+def pokes_of(event: CloudEvent, entity: Entity) -> Iterator[Poke]:
+    """Yield the pokes that an event is; none if its document belongs to another entity.
+
+    An event without data names its document in an attribute, percent-encoded or not, which cannot be told: both readings
+    are poked, since poking a record that needs nothing does nothing.
+    """
+    before, after = _documents(event.get_data())
+    time = event.get_attributes()["time"]
+    moment = parse_instant(time) if isinstance(time, str) else time.astimezone(UTC)
+    known = after or before
+    for path in [known.path] if known else _paths(event.get_attributes()):
+        record = entity.record(path)
+        if record is not None:
+            yield Poke(record, before, after, moment)
+
+
+def _paths(attributes: Any) -> Iterator[str]:
+    subject = attributes.get("document") or str(attributes.get("subject") or "").removeprefix("documents/")
+    yield from dict.fromkeys((subject, unquote(subject)))
+
+
+def _documents(data: object) -> tuple[Snapshot | None, Snapshot | None]:
+    """Return the document before and after the write, as far as the event's data carries them."""
+    raw = DocumentEventData.pb()()
+    try:
+        raw.ParseFromString(_bytes(data))
+    except (DecodeError, binascii.Error, ValueError):
+        raise TerminalRecord("malformed", "an event's data is neither DocumentEventData nor that in base64") from None
+    return _snapshot(raw.old_value), _snapshot(raw.value)
+
+
+def _bytes(data: object) -> bytes:
+    body = data.encode() if isinstance(data, str) else data if isinstance(data, bytes) else b""
+    return base64.b64decode(body, validate=True) if body and body[:1] not in _FIRST_BYTES else body
+
+
+def _snapshot(raw: Any) -> Snapshot | None:
+    if not raw.name:
+        return None
+    found = snapshot_of(raw)
+    return found if found.update_time and found.update_time > datetime.fromtimestamp(0, UTC) else None

@@ -1,0 +1,79 @@
+"""What a peer remembers of a record, and how it finds the edits that no one told it of: pure.
+
+Like git's index: for every field the stamp and the fingerprint of the value last accounted for. A value that no longer
+matches its fingerprint is an unseen edit. Adopting gives it its one stamp and its change, to be written in one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.canonical import fingerprint
+from shared.model import Action, Change, Json, RecordId, Stamp, Value, Version, stamp_after
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A field's line in the index."""
+
+    stamp: Stamp
+    fingerprint: str
+
+
+NULL = fingerprint(None)
+Index = Mapping[str, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What lies at a peer: the live values (None: no live record; null and absent are the same), the index, the tombstone."""
+
+    values: Mapping[str, Json] | None = None
+    index: Index = field(default_factory=dict)
+    tombstone: Version = field(default_factory=Version)
+
+    def unseen(self) -> tuple[str, ...]:
+        """Return the names of the fields that were edited and not adopted yet."""
+        if self.values is None:
+            return ()
+        names = dict.fromkeys((*self.index, *self.values))
+        return tuple(name for name in names if self._differs(name, self.values.get(name)))
+
+    def _differs(self, name: str, value: Json) -> bool:
+        entry = self.index.get(name)
+        if entry is None:
+            return value is not None
+        return entry.fingerprint != (NULL if value is None else fingerprint(value))
+
+    def version(self) -> Version:
+        """Return the version held. Only of a record without unseen edits: no value leaves a peer before it is adopted."""
+        if self.values is None:
+            return self.tombstone
+        return Version({name: Value(self.values.get(name), entry.stamp) for name, entry in self.index.items()})
+
+
+def index_of(version: Version) -> dict[str, Entry]:
+    """Return the index that accounts for every field of `version`."""
+    return {name: Entry(value.stamp, fingerprint(value.value)) for name, value in version.fields.items()}
+
+
+def adopt(record: RecordId, held: Held, when: datetime, origin: str, names: Iterable[str], id: str) -> tuple[Change, Version]:
+    """Return the change that the unseen edits make, and the version held with it.
+
+    A record with no index at all was written blindly or is new: that is a create, which stamps every one of `names` and
+    inherits nothing; what the index had said is gone with it.
+    """
+    values = held.values or {}
+    blind = not held.index
+    edited = tuple(names) if blind else held.unseen()
+    seen = [held.index[name].stamp for name in edited if name in held.index]
+    if held.tombstone.deleted is not None:
+        seen += [held.tombstone.deleted, *(value.stamp for value in held.tombstone.fields.values())]
+    stamp = stamp_after(when, origin, seen)
+    fields = {name: Value(values.get(name), stamp) for name in edited}
+    base = {name: held.index[name].stamp if name in held.index else held.tombstone.deleted for name in edited}
+    known = {name: Value(values.get(name), entry.stamp) for name, entry in held.index.items()}
+    action = Action.CREATE if blind else Action.UPDATE
+    return Change(id, record, action, fields, base), Version({**known, **fields})

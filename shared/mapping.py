@@ -1,0 +1,336 @@
+"""How a record looks in Firestore and how it travels: names, types and paths. Pure.
+
+A value travels as JSON: a decimal, a date and a datetime as text in one fixed form, a reference as the key it points to.
+Reading is lenient and never fails: a value that does not fit its type travels as it is, and the other side refuses it by
+name. Writing is strict.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal, InvalidOperation
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from shared.canonical import canonical
+from shared.errors import TerminalRecord
+from shared.model import Json, RecordId, instant, parse_instant
+
+Native = Any
+"""What Firestore holds: None, bool, int, float, str, datetime, bytes, Reference, GeoPoint, list or dict of them."""
+
+SYNC_FIELD = "_sync"
+EXACT = Context(prec=400)
+INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A Firestore reference; `path` is relative to the database: `branches/north`."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeoPoint:
+    """A Firestore geographical point, in degrees."""
+
+    latitude: float
+    longitude: float
+
+
+class Type(StrEnum):
+    """The types that a field may be declared as in sync.yaml."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    DATETIME = "datetime"
+    LIST = "list"
+    SET = "set"
+    MAP = "map"
+    JSON = "json"
+    REFERENCE = "reference"
+
+
+# Document ids may hold neither "/" nor be ".", ".." or "__x__". Both ways are bijective, so that documents and records
+# that were there before keep the names they have.
+_ESCAPED_SLASH = re.compile(r"%(?=(?:25)*2F)")
+_ESCAPE = re.compile(r"%25(?=(?:25)*2F)|%2F")
+_RESERVED = re.compile(r"%*(\.|\.\.|__.*__)", re.DOTALL)
+MAX_ID_BYTES = 1500
+
+
+def document_id(key: str) -> str:
+    """Return the document id of a key; TerminalRecord if Firestore can hold none (too long, empty)."""
+    escaped = _ESCAPED_SLASH.sub("%25", key).replace("/", "%2F")
+    if _RESERVED.fullmatch(escaped):
+        escaped = "%" + escaped
+    if not 0 < len(escaped.encode()) <= MAX_ID_BYTES:
+        raise TerminalRecord("not-representable", f"a key must have 1 to {MAX_ID_BYTES} bytes to be the name of a document")
+    return escaped
+
+
+def key_of(id: str) -> str:
+    """Return the key of a document id; the inverse of `document_id`."""
+    if id.startswith("%") and _RESERVED.fullmatch(id):
+        id = id[1:]
+    return _ESCAPE.sub(lambda found: "/" if found[0] == "%2F" else "%", id)
+
+
+def state_id(*parts: str | None, at: str = "") -> str:
+    """Return the readable id of an entry in a `sync_*` collection: the parts that are there, and when, joined by colons."""
+    names = [re.sub("[%/:]", lambda found: f"%{ord(found[0]):02X}", part) for part in parts if part]
+    return ":".join([*names, at] if at else names)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A synced field. `name` is the backend's, `at` Firestore's. `places`: of a decimal; `to`: a reference's collection."""
+
+    name: str
+    type: Type
+    at: str
+    places: int | None = None
+    to: str | None = None
+
+    def to_wire(self, native: Native, tenant: str | None) -> Json:
+        """Return what Firestore holds as it travels; never fails."""
+        if native is None:
+            return None
+        reader = _READERS.get(self.type)
+        fitting = reader(self, native, tenant) if reader else None
+        return plain(native) if fitting is None else fitting
+
+    def to_native(self, wire: Json, tenant: str | None) -> Native:
+        """Return what Firestore is to hold; TerminalRecord naming the field if it cannot be."""
+        if wire is None:
+            return None
+        try:
+            return _WRITERS[self.type](self, wire, tenant)
+        except (ValueError, TypeError, InvalidOperation):
+            raise TerminalRecord("type", f"field {self.name!r} is not of type {self.type}", self.name) from None
+        except TerminalRecord as error:
+            raise TerminalRecord(error.code, f"field {self.name!r}: {error}", self.name) from None
+
+
+def plain(native: Native) -> Json:
+    """Return any Firestore value as JSON. What JSON has no word for becomes a map that names the kind."""
+    if isinstance(native, datetime):
+        return instant(native)
+    if isinstance(native, float) and native.is_integer():
+        return int(native)
+    if isinstance(native, float) and not math.isfinite(native):
+        return {"double": str(native)}
+    if isinstance(native, bytes):
+        return {"bytes": native.hex()}
+    if isinstance(native, Reference):
+        return {"reference": native.path}
+    if isinstance(native, GeoPoint):
+        return {"latitude": native.latitude, "longitude": native.longitude}
+    if isinstance(native, list):
+        return [plain(item) for item in native]
+    if isinstance(native, dict):
+        return {name: plain(item) for name, item in native.items()}
+    return native
+
+
+def storable(wire: Json, in_list: bool = False) -> Native:
+    """Return a JSON value that Firestore can hold; TerminalRecord for an integer past 64 bits or a list right inside a list."""
+    if isinstance(wire, bool) or wire is None or isinstance(wire, str):
+        return wire
+    if isinstance(wire, int) and wire not in INT64:
+        raise TerminalRecord("not-representable", "an integer is past 64 bits")
+    if isinstance(wire, list):
+        if in_list:
+            raise TerminalRecord("not-representable", "Firestore holds no list right inside a list; wrap it in a map")
+        return [storable(item, in_list=True) for item in wire]
+    if isinstance(wire, dict):
+        if any(not name or _RESERVED.fullmatch(name) for name in wire):
+            raise TerminalRecord("not-representable", "a map has a name that Firestore keeps for itself (empty, or __x__)")
+        return {name: storable(item) for name, item in wire.items()}
+    return wire
+
+
+def stored(wire: Json) -> Native:
+    """Return a value as the `sync_*` collections keep it: as it is, or as canonical JSON where Firestore cannot hold it."""
+    try:
+        if isinstance(wire, dict) and set(wire) == {"json"}:
+            return {"json": canonical(wire)}
+        return storable(wire)
+    except TerminalRecord:
+        return {"json": canonical(wire)}
+
+
+def loaded(native: Native) -> Json:
+    """Return the value that `stored` made."""
+    return json.loads(native["json"]) if isinstance(native, dict) and set(native) == {"json"} else plain(native)
+
+
+def _read_decimal(spec: Field, native: Native, tenant: str | None) -> Json:
+    if isinstance(native, bool) or not isinstance(native, (int, float, str)):
+        return None
+    try:
+        number = Decimal(repr(native) if isinstance(native, float) else native)
+        if not number.is_finite() or abs(number.adjusted()) > EXACT.prec:
+            return None
+        fixed = number if spec.places is None else number.quantize(Decimal(1).scaleb(-spec.places), context=EXACT)
+    except InvalidOperation:
+        return None
+    return format(fixed if fixed else abs(fixed), "f") if fixed == number else None
+
+
+def _read_date(spec: Field, native: Native, tenant: str | None) -> Json:
+    if isinstance(native, datetime) and instant(native).endswith("T00:00:00.000000Z"):
+        return native.astimezone(UTC).date().isoformat()
+    return None
+
+
+def _read_datetime(spec: Field, native: Native, tenant: str | None) -> Json:
+    try:
+        return instant(native if isinstance(native, datetime) else parse_instant(native))
+    except (TypeError, ValueError):
+        return None
+
+
+def _read_set(spec: Field, native: Native, tenant: str | None) -> Json:
+    if not isinstance(native, list):
+        return None
+    items = {canonical(item): item for item in map(plain, native)}
+    return [items[text] for text in sorted(items)]
+
+
+def _read_reference(spec: Field, native: Native, tenant: str | None) -> Json:
+    if not isinstance(native, Reference):
+        return None
+    collection, _, id = native.path.rpartition("/")
+    return key_of(id) if collection == (spec.to or "").format(tenant=tenant and document_id(tenant)) else None
+
+
+_READERS: Mapping[Type, Callable[[Field, Native, str | None], Json]] = {
+    Type.DECIMAL: _read_decimal,
+    Type.DATE: _read_date,
+    Type.DATETIME: _read_datetime,
+    Type.SET: _read_set,
+    Type.REFERENCE: _read_reference,
+}
+
+
+def _a(*kinds: type) -> Callable[[Field, Json, str | None], Native]:
+    def write(spec: Field, wire: Json, tenant: str | None) -> Native:
+        if not isinstance(wire, kinds) or (isinstance(wire, bool) and bool not in kinds):
+            raise TypeError
+        return storable(wire)
+
+    return write
+
+
+def _write_decimal(spec: Field, wire: Json, tenant: str | None) -> Native:
+    if not isinstance(wire, str) or _read_decimal(spec, wire, tenant) != wire:
+        raise ValueError
+    return wire
+
+
+def _write_date(spec: Field, wire: Json, tenant: str | None) -> Native:
+    return date.fromisoformat(wire).isoformat()
+
+
+def _write_datetime(spec: Field, wire: Json, tenant: str | None) -> Native:
+    return parse_instant(wire)
+
+
+def _write_integer(spec: Field, wire: Json, tenant: str | None) -> Native:
+    if isinstance(wire, float) and wire.is_integer():
+        wire = int(wire)
+    return _a(int)(spec, wire, tenant)
+
+
+def _write_reference(spec: Field, wire: Json, tenant: str | None) -> Native:
+    if not isinstance(wire, str):
+        raise TypeError
+    return Reference(f"{(spec.to or '').format(tenant=tenant and document_id(tenant))}/{document_id(wire)}")
+
+
+_WRITERS: Mapping[Type, Callable[[Field, Json, str | None], Native]] = {
+    Type.TEXT: _a(str),
+    Type.INTEGER: _write_integer,
+    Type.NUMBER: _a(int, float),
+    Type.DECIMAL: _write_decimal,
+    Type.BOOLEAN: _a(bool),
+    Type.DATE: _write_date,
+    Type.DATETIME: _write_datetime,
+    Type.LIST: _a(list),
+    Type.SET: _a(list),
+    Type.MAP: _a(dict),
+    Type.JSON: _a(bool, int, float, str, list, dict),
+    Type.REFERENCE: _write_reference,
+}
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A kind of record: where its documents lie (`members`, `schools/{tenant}/members`) and its synced fields."""
+
+    name: str
+    collection: str
+    fields: tuple[Field, ...] = field(default=())
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The fields' names as they travel."""
+        return tuple(each.name for each in self.fields)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Field]:
+        """The fields by the name under which they travel."""
+        return {each.name: each for each in self.fields}
+
+    @cached_property
+    def has_tenant(self) -> bool:
+        """Whether its collection is nested under a tenant."""
+        return "{tenant}" in self.collection
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        parts = (r"(?P<tenant>[^/]+)" if part == "{tenant}" else re.escape(part) for part in self.collection.split("/"))
+        return re.compile("/".join(parts) + r"/(?P<id>[^/]+)")
+
+    def collection_of(self, tenant: str | None) -> str:
+        """Return the path of the collection that holds a tenant's records."""
+        if not self.has_tenant:
+            return self.collection
+        if not tenant:
+            raise TerminalRecord(
+                "malformed", f"a record of {self.name!r} names no tenant, and its collection is {self.collection}"
+            )
+        return self.collection.format(tenant=document_id(tenant))
+
+    def path(self, record: RecordId) -> str:
+        """Return the path of a record's document, relative to the database."""
+        return f"{self.collection_of(record.tenant)}/{document_id(record.key)}"
+
+    def record(self, path: str) -> RecordId | None:
+        """Return the record whose document lies at `path`; None if that is no document of this entity."""
+        found = self._pattern.fullmatch(path)
+        if found is None:
+            return None
+        tenant = key_of(found["tenant"]) if self.has_tenant else None
+        return RecordId(self.name, key_of(found["id"]), tenant)
+
+    def to_wire(self, native: Mapping[str, Native], tenant: str | None) -> dict[str, Json]:
+        """Return the synced fields that a document holds, nulls left out."""
+        values = {each.name: each.to_wire(native.get(each.at), tenant) for each in self.fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def to_native(self, values: Mapping[str, Json], tenant: str | None) -> dict[str, Native]:
+        """Return what a document is to hold, by Firestore's names; TerminalRecord naming the field that it cannot."""
+        return {self.by_name[name].at: self.by_name[name].to_native(value, tenant) for name, value in values.items()}

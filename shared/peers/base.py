@@ -1,0 +1,58 @@
+"""The contract of a peer. Every peer passes tests/test_peers.py unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from shared.model import Acknowledgement, Change, Page, Record, RecordId, Result, Scope, Status
+from shared.policy import Mode
+
+
+class Peer(Protocol):
+    """A system that is kept in step.
+
+    Every method may raise Transient (try later, nothing is lost) and TerminalBatch (somebody must mend the peer first).
+    """
+
+    @property
+    def name(self) -> str:
+        """Unique over all pairs; the origin in the stamps of what is written there."""
+        ...
+
+    def changes(self, scope: Scope) -> Iterator[Page]:
+        """Yield pages of what waits in the queue: all that was pending at the start, of one record in stamp order.
+
+        Repeats are harmless. What is acknowledged between two pages is not shown again.
+        """
+        ...
+
+    def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
+        """Apply the changes by the one rule and return a result for each, in their order; twice equals once.
+
+        One bad change spoils no other. Conflicts are stored before the loser is overwritten.
+        """
+        ...
+
+    def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
+        """Label entries of this peer's queue; touches nothing else. Safe to repeat."""
+        ...
+
+    def settle(self, run_id: str, conflicts: Sequence[str]) -> None:
+        """Take note that these conflicts are stored elsewhere and need not be reported again."""
+        ...
+
+    def read(self, ids: Sequence[RecordId], adopting: bool = True) -> list[Record]:
+        """Return those of the records that exist or have a tombstone, each adopted before it is shown.
+
+        Without `adopting`, where the peer can: as they would be once adopted, and nothing is written.
+        """
+        ...
+
+    def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
+        """Yield all live records of an entity, adopted, about in the order of their keys. A page is never empty."""
+        ...
+
+    def status(self, scope: Scope) -> Status:
+        """Return the queue's figures."""
+        ...

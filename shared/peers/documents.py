@@ -1,0 +1,308 @@
+"""Firestore as documents by path: reads and writes in bulk over its gRPC interface, and nothing about syncing.
+
+Raw protobuf messages inside, since the wrapped ones cost half of the throughput. Values are `mapping.Native`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, NoReturn, Protocol
+
+from google.api_core import exceptions, retry
+from google.cloud.firestore_v1.services.firestore import FirestoreClient
+from google.cloud.firestore_v1.types import document as documents
+from google.cloud.firestore_v1.types import firestore as calls
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from shared.errors import SyncError, TerminalBatch, TerminalRecord, Transient
+from shared.mapping import GeoPoint, Native, Reference
+from shared.model import Billed
+
+ValuePb: Any = documents.Value.pb()
+DocumentPb: Any = documents.Document.pb()
+MAX_WRITES = 500
+MAX_BYTES = 3_500_000
+"""Of one request. The emulator's limit is 4 MiB, production's 10; a single document is 1 MiB at most."""
+CALL_SECONDS = 60.0
+RETRY = retry.Retry(predicate=retry.if_exception_type(exceptions.ServiceUnavailable), initial=0.2, maximum=4, timeout=30)
+
+
+class Contended(SyncError):
+    """A document was not as it had been read; nothing of the commit was written. Read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A document as it was read; `update_time` is None where there is none."""
+
+    path: str
+    fields: Mapping[str, Native]
+    update_time: datetime | None
+
+    @property
+    def exists(self) -> bool:
+        return self.update_time is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write. `fields` None deletes. With a `mask`, only these top-level fields are touched.
+
+    `seen` is the precondition: the snapshot that the document must still be, True if it must only exist, None for none.
+    """
+
+    path: str
+    fields: Mapping[str, Native] | None
+    mask: tuple[str, ...] | None = None
+    seen: Snapshot | Literal[True] | None = None
+
+
+OK, INVALID, NOT_FOUND, ALREADY_EXISTS = 0, 3, 5, 6
+LOST_RACE = frozenset({NOT_FOUND, ALREADY_EXISTS, 9, 10})
+"""gRPC codes of single writes in a bulk request: a precondition that failed, or an aborted write."""
+
+
+class Documents(Protocol):
+    """What the Firestore peer needs of Firestore."""
+
+    billed: Billed
+
+    def get(self, paths: Sequence[str], transaction: bytes | None = None) -> tuple[dict[str, Snapshot], datetime]: ...
+    def begin(self) -> bytes: ...
+    def rollback(self, transaction: bytes) -> None: ...
+    def commit(self, writes: Sequence[Write], transaction: bytes | None = None) -> None: ...
+    def write(self, writes: Sequence[Write]) -> list[int]: ...
+    def query(
+        self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500, newest: str | None = None
+    ) -> list[Snapshot]: ...
+    def count(self, collection: str, equal: Mapping[str, Native]) -> int: ...
+
+
+class Firestore:
+    """The real thing, or its emulator. `metadata` goes with every call (the emulator wants an authorization)."""
+
+    def __init__(
+        self, client: FirestoreClient, project: str, database: str = "(default)", metadata: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.client = client
+        self.database = f"projects/{project}/databases/{database}"
+        self.root = f"{self.database}/documents"
+        self.metadata = [*metadata, ("google-cloud-resource-prefix", self.database)]
+        self.billed = Billed()
+
+    def get(self, paths: Sequence[str], transaction: bytes | None = None) -> tuple[dict[str, Snapshot], datetime]:
+        """Return a snapshot for every path, and the time they were read at by Firestore's clock."""
+        found: dict[str, Snapshot] = {}
+        read_at = datetime.min.replace(tzinfo=UTC)
+        for start in range(0, len(paths), MAX_WRITES):
+            some = paths[start : start + MAX_WRITES]
+            request: dict[str, Any] = {"database": self.database, "documents": [f"{self.root}/{path}" for path in some]}
+            if transaction:
+                request["transaction"] = transaction
+            for answer in self._call("batch_get_documents", request):
+                raw = calls.BatchGetDocumentsResponse.pb(answer)
+                snapshot = snapshot_of(raw.found) if raw.HasField("found") else Snapshot(self._path(raw.missing), {}, None)
+                found[snapshot.path] = snapshot
+                read_at = max(read_at, moment(raw.read_time))
+        self.billed.reads += len(paths)
+        return found, read_at
+
+    def begin(self) -> bytes:
+        """Return a new transaction. What is read in it stays as it is until it is committed or rolled back."""
+        return bytes(self._call("begin_transaction", {"database": self.database}).transaction)
+
+    def rollback(self, transaction: bytes) -> None:
+        """End a transaction that wrote nothing. If that fails Firestore ends it by itself, so no error is raised."""
+        with suppress(SyncError):
+            self._call("rollback", {"database": self.database, "transaction": transaction})
+
+    def commit(self, writes: Sequence[Write], transaction: bytes | None = None) -> None:
+        """Write all or nothing; Contended if some document was not as seen, TerminalRecord if Firestore refuses one."""
+        request = calls.CommitRequest.pb()(database=self.database, writes=[self._write(each) for each in writes])
+        if request.ByteSize() > MAX_BYTES:
+            raise TerminalRecord("too-large", f"Firestore, commit: {request.ByteSize()} bytes in one commit, {MAX_BYTES} at most")
+        if transaction:
+            request.transaction = transaction
+        self._call("commit", calls.CommitRequest.wrap(request))
+        self._bill(writes)
+
+    def write(self, writes: Sequence[Write]) -> list[int]:
+        """Write each for itself and return a status for each. No document may stand in it twice."""
+        statuses: list[int] = []
+        for some in _by_size([self._write(each) for each in writes]):
+            request = calls.BatchWriteRequest.pb()(database=self.database, writes=some)
+            answer = calls.BatchWriteResponse.pb(self._call("batch_write", calls.BatchWriteRequest.wrap(request)))
+            statuses += [status.code for status in answer.status]
+        self._bill([each for each, status in zip(writes, statuses, strict=True) if status == OK])
+        return statuses
+
+    def query(
+        self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500, newest: str | None = None
+    ) -> list[Snapshot]:
+        """Return up to `limit` documents of a collection whose fields equal `equal`, by id from after the id `after`,
+        or the newest first by the field `newest`."""
+        parent, _, name = f"{self.root}/{collection}".rpartition("/")
+        query: dict[str, Any] = {"from_": [{"collection_id": name}], "limit": limit}
+        if equal:
+            query["where"] = _all_equal(equal)
+        query["order_by"] = [
+            {"field": {"field_path": newest or "__name__"}, "direction": "DESCENDING" if newest else "ASCENDING"}
+        ]
+        if after is not None:
+            query["start_at"] = {"values": [{"reference_value": f"{parent}/{name}/{after}"}], "before": False}
+        answers = self._call("run_query", {"parent": parent, "structured_query": query})
+        rows = [calls.RunQueryResponse.pb(answer) for answer in answers]
+        found = [snapshot_of(row.document) for row in rows if row.HasField("document")]
+        self.billed.reads += max(1, len(found))
+        return found
+
+    def count(self, collection: str, equal: Mapping[str, Native]) -> int:
+        """Return how many documents of a collection have these values."""
+        parent, _, name = f"{self.root}/{collection}".rpartition("/")
+        query: dict[str, Any] = {"from_": [{"collection_id": name}]}
+        if equal:
+            query["where"] = _all_equal(equal)
+        aggregation = {"structured_query": query, "aggregations": [{"alias": "n", "count": {}}]}
+        answers = list(self._call("run_aggregation_query", {"parent": parent, "structured_aggregation_query": aggregation}))
+        number = int(answers[0].result.aggregate_fields["n"].integer_value)
+        self.billed.reads += max(1, -(-number // 1000))
+        return number
+
+    def _bill(self, writes: Sequence[Write]) -> None:
+        deletes = sum(each.fields is None for each in writes)
+        self.billed.deletes += deletes
+        self.billed.writes += len(writes) - deletes
+
+    def _call(self, name: str, request: Any) -> Any:
+        """Return what a method of Firestore answers; a stream is read to its end."""
+        try:
+            method = getattr(self.client, name)
+            answer = method(request=request, retry=RETRY, timeout=CALL_SECONDS, metadata=self.metadata)
+            return list(answer) if name in {"batch_get_documents", "run_query", "run_aggregation_query"} else answer
+        except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
+            _translate(error, name)
+
+    def _path(self, name: str) -> str:
+        return name.removeprefix(self.root + "/")
+
+    def _write(self, write: Write) -> Any:
+        raw = calls.CommitRequest.pb()().writes.add()
+        name = f"{self.root}/{write.path}"
+        if write.fields is None:
+            raw.delete = name
+        else:
+            raw.update.name = name
+            for field, value in write.fields.items():
+                self._encode(value, raw.update.fields[field])
+        if write.mask is not None:
+            raw.update_mask.field_paths.extend(_quoted(field) for field in write.mask)
+        if isinstance(write.seen, Snapshot) and write.seen.update_time is not None:
+            raw.current_document.update_time.CopyFrom(timestamp(write.seen.update_time))
+        elif write.seen is not None:
+            raw.current_document.exists = write.seen is True
+        return raw
+
+    def _encode(self, value: Native, raw: Any) -> None:
+        if value is None:
+            raw.null_value = 0
+        elif isinstance(value, bool):
+            raw.boolean_value = value
+        elif isinstance(value, int):
+            raw.integer_value = value
+        elif isinstance(value, float):
+            raw.double_value = value
+        elif isinstance(value, str):
+            raw.string_value = value
+        elif isinstance(value, datetime):
+            raw.timestamp_value.CopyFrom(timestamp(value))
+        elif isinstance(value, bytes):
+            raw.bytes_value = value
+        elif isinstance(value, Reference):
+            raw.reference_value = f"{self.root}/{value.path}"
+        elif isinstance(value, GeoPoint):
+            raw.geo_point_value.latitude, raw.geo_point_value.longitude = value.latitude, value.longitude
+        elif isinstance(value, (list, tuple)):
+            raw.array_value.SetInParent()
+            for item in value:
+                self._encode(item, raw.array_value.values.add())
+        else:
+            raw.map_value.SetInParent()
+            for name, item in value.items():
+                self._encode(item, raw.map_value.fields[name])
+
+
+def snapshot_of(raw: Any) -> Snapshot:
+    """Return a protobuf document (of a read or of an event) as a snapshot."""
+    path = raw.name.partition("/documents/")[2]
+    return Snapshot(path, {name: decode(value) for name, value in raw.fields.items()}, moment(raw.update_time))
+
+
+def decode(raw: Any) -> Native:
+    """Return a protobuf value as a plain one."""
+    kind = raw.WhichOneof("value_type")
+    if kind in {None, "null_value"}:
+        return None
+    if kind == "timestamp_value":
+        return moment(raw.timestamp_value)
+    if kind == "reference_value":
+        return Reference(raw.reference_value.partition("/documents/")[2])
+    if kind == "geo_point_value":
+        return GeoPoint(raw.geo_point_value.latitude, raw.geo_point_value.longitude)
+    if kind == "array_value":
+        return [decode(item) for item in raw.array_value.values]
+    if kind == "map_value":
+        return {name: decode(item) for name, item in raw.map_value.fields.items()}
+    return getattr(raw, kind)
+
+
+def moment(raw: Any) -> datetime:
+    """Return a protobuf timestamp as an aware datetime; Firestore keeps microseconds."""
+    return raw.ToDatetime(tzinfo=UTC)  # type: ignore[no-any-return]
+
+
+def timestamp(when: datetime) -> Timestamp:
+    """Return an aware datetime as a protobuf timestamp."""
+    raw = Timestamp()
+    raw.FromDatetime(when.astimezone(UTC))
+    return raw
+
+
+def _quoted(field: str) -> str:
+    return "`" + field.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _all_equal(equal: Mapping[str, Native]) -> dict[str, Any]:
+    def one(name: str, value: Native) -> dict[str, Any]:
+        kind = "integer_value" if isinstance(value, int) else "string_value"
+        return {"field_filter": {"field": {"field_path": name}, "op": "EQUAL", "value": {kind: value}}}
+
+    return {"composite_filter": {"op": "AND", "filters": [one(*each) for each in equal.items()]}}
+
+
+def _by_size(writes: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield the writes in order, in requests that stay under the limits of count and bytes."""
+    some: list[Any] = []
+    size = 0
+    for each in writes:
+        bytes_ = each.ByteSize()
+        if some and (len(some) == MAX_WRITES or size + bytes_ > MAX_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(each)
+        size += bytes_
+    if some:
+        yield some
+
+
+def _translate(error: Exception, call: str) -> NoReturn:
+    where = f"Firestore, {call}: {type(error).__name__}"
+    if isinstance(error, (exceptions.FailedPrecondition, exceptions.Aborted, exceptions.AlreadyExists, exceptions.NotFound)):
+        raise Contended(where) from error
+    if isinstance(error, exceptions.InvalidArgument):
+        raise TerminalRecord("too-large", f"{where}: it refuses the document (1 MiB and 20 levels at most)") from error
+    if isinstance(error, (exceptions.Unauthenticated, exceptions.PermissionDenied)):
+        raise TerminalBatch(f"{where}: the service account may not use this database; grant it roles/datastore.user") from error
+    raise Transient(f"{where}; what was under way is tried again by the next run") from error

@@ -1,0 +1,378 @@
+"""Firestore as a peer: changes are applied to its documents and queued in `sync_queue` by the tracker.
+
+A document that exists is read and written in bulk, with its `update_time` as the precondition; what lost a race is read
+again. Whatever makes, deletes or revives a document is done in a transaction over the document and its tombstone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared import wire
+from shared.errors import TerminalRecord, Transient
+from shared.mapping import Entity, loaded
+from shared.model import (
+    Acknowledgement,
+    Action,
+    Change,
+    Conflict,
+    Outcome,
+    Page,
+    Problem,
+    Record,
+    RecordId,
+    Result,
+    Scope,
+    Stamp,
+    Status,
+    instant,
+    stamp_time,
+)
+from shared.peers.documents import ALREADY_EXISTS, INVALID, LOST_RACE, NOT_FOUND, OK, Contended, Documents, Snapshot, Write
+from shared.peers.layout import QUEUE, RETENTION, Layout, conflict_writes
+from shared.policy import Decision, Mode, decide
+
+ROUNDS = 6
+"""How often a record that keeps being edited is read again before it waits for the next run."""
+SLEPT_OUT = timedelta(seconds=5)
+IN_ONE_TRANSACTION = 100
+OLDEST_SEEN_AMONG = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change, what it was decided to do, and the writes that do it."""
+
+    change: Change
+    decision: Decision
+    writes: list[Write]
+
+
+class FirestorePeer:
+    """One pair's records in Firestore. `now` and `sleep` are the instance's clock; stamps come from Firestore's own."""
+
+    def __init__(
+        self,
+        name: str,
+        documents: Documents,
+        pair: str,
+        entities: Sequence[Entity],
+        now: Callable[[], datetime],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self.name, self.pair, self.documents, self.now, self.sleep = name, pair, documents, now, sleep
+        self.layouts = {entity.name: Layout(pair, name, entity) for entity in entities}
+
+    # The queue
+
+    def changes(self, scope: Scope) -> Iterator[Page]:
+        """Yield the pending queue entries in the order of their ids: a record's lie together, and in order."""
+        after = None
+        while True:
+            rows = self.documents.query(QUEUE, self._pending(scope), after, scope.page_size)
+            yield self._queue_page([row for row in rows if row.fields.get("entity") in scope.entities])
+            if len(rows) < scope.page_size:
+                return
+            after = rows[-1].path.rpartition("/")[2]
+
+    def _pending(self, scope: Scope) -> dict[str, str]:
+        tenant = {"tenant": scope.tenant} if scope.tenant else {}
+        return {"pair": self.pair, "sync_status": "pending"} | tenant
+
+    def _queue_page(self, rows: Sequence[Snapshot]) -> Page:
+        changes: list[Change] = []
+        malformed: dict[str, Problem] = {}
+        for row in rows:
+            id, names = row.path.partition("/")[2], self.layouts[row.fields["entity"]].entity.names
+            try:
+                changes.append(wire.change_from_json({**row.fields, "id": id}, names, loaded))
+            except TerminalRecord as error:
+                malformed[id] = Problem(error.code, str(error))
+        return Page(changes, malformed)
+
+    def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
+        """Label queue entries; those that were cleaned up meanwhile are left alone."""
+        labels = (
+            dict.fromkeys(done.synced, "synced")
+            | dict.fromkeys(done.superseded, "superseded")
+            | dict.fromkeys(done.failed, "failed")
+        )
+        now = self.now()
+        bodies = {
+            id: self._label(label, run_id, now, done.superseded.get(id), done.failed.get(id)) for id, label in labels.items()
+        }
+        writes = [Write(f"{QUEUE}/{id}", body, tuple(body), True) for id, body in bodies.items()]
+        statuses = self.documents.write(writes)
+        if any(status not in {OK, NOT_FOUND} for status in statuses):
+            raise Transient("Firestore did not take some labels of queue entries; the next run repeats them")
+
+    def _label(self, label: str, run_id: str, now: datetime, overtaken_by: Stamp | None, error: str | None) -> dict[str, object]:
+        expiry = None if label == "failed" else now + RETENTION
+        more = {"superseded_by": overtaken_by} if overtaken_by else {}
+        return {"sync_status": label, "synced_at": now, "run_id": run_id, "error": error, "expire_at": expiry} | more
+
+    def settle(self, run_id: str, conflicts: Sequence[str]) -> None:
+        """Do nothing: conflicts found here already lie where they are kept."""
+
+    def status(self, scope: Scope) -> Status:
+        """Return the queue's figures. The oldest is looked for among 200 waiting entries, so that asking stays cheap."""
+        rows = self.documents.query(QUEUE, self._pending(scope), None, OLDEST_SEEN_AMONG)
+        many = len(rows) == OLDEST_SEEN_AMONG
+        pending = self.documents.count(QUEUE, self._pending(scope)) if many else len(rows)
+        oldest = min((row.fields["created_at"] for row in rows), default=None)
+        failed = self.documents.count(QUEUE, self._pending(scope) | {"sync_status": "failed"})
+        _, now = self.documents.get([f"{QUEUE}/clock"])
+        return Status(pending, oldest, now, failed)
+
+    # Reading records
+
+    def read(self, ids: Sequence[RecordId], adopting: bool = True) -> list[Record]:
+        """Return the records as they are held once everything unseen in them is adopted, or as they would be then."""
+        found: dict[RecordId, Record] = {}
+        waiting = list(dict.fromkeys(ids))
+        for _ in range(ROUNDS):
+            waiting = self._read_once(waiting, found, adopting)
+            if not waiting:
+                return [found[id] for id in dict.fromkeys(ids) if id in found]
+        raise Transient(f"Firestore: {len(waiting)} record(s) were edited faster than they could be read; try again")
+
+    def _read_once(self, ids: Sequence[RecordId], found: dict[RecordId, Record], adopting: bool) -> list[RecordId]:
+        """Put what is adopted into `found` and return the records that have to be read again."""
+        pairs = {id: (self._layout(id).path(id), self._layout(id).tombstone_path(id)) for id in ids}
+        snapshots, _ = self.documents.get([path for path, _ in pairs.values()])
+        missing = [grave for path, grave in pairs.values() if not snapshots[path].exists]
+        graves, _ = self.documents.get(missing) if missing else ({}, None)
+        again = []
+        for id, (path, grave) in pairs.items():
+            held = self._layout(id).held(id, snapshots[path], graves.get(grave))
+            if held.unseen() and adopting:
+                self.adopt(id, snapshots[path])
+                again.append(id)
+            elif held.unseen():
+                found[id] = Record(id, self._layout(id).adoption(id, snapshots[path])[1])
+            elif held.version().known or held.values is not None:
+                found[id] = Record(id, held.version())
+        return again
+
+    def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
+        """Yield the live records of an entity in the order of their document ids."""
+        layout, after = self.layouts[entity], None
+        collection = layout.entity.collection_of(scope.tenant)
+        while True:
+            rows = self.documents.query(collection, {}, after, scope.page_size)
+            page = self._page(layout, rows)
+            if page:
+                yield page
+            if len(rows) < scope.page_size:
+                return
+            after = rows[-1].path.rpartition("/")[2]
+
+    def _page(self, layout: Layout, rows: Sequence[Snapshot]) -> list[Record]:
+        page, again = [], []
+        for row in rows:
+            record = layout.entity.record(row.path)
+            if record is None:
+                continue
+            held = layout.held(record, row)
+            if held.unseen():
+                again.append(record)
+            elif held.values is not None:
+                page.append(Record(record, held.version()))
+        return page + [each for each in self.read(again) if each.version.deleted is None]
+
+    def adopt(self, record: RecordId, document: Snapshot) -> bool:
+        """Adopt the unseen edits of a document in one commit; False if it is no longer as it was read."""
+        layout = self._layout(record)
+        tombstone = None
+        if not layout.held(record, document).index:
+            path = layout.tombstone_path(record)
+            tombstone = self.documents.get([path])[0][path]
+        _, _, writes = layout.adoption(record, document, tombstone)
+        try:
+            self.documents.commit(writes)
+        except Contended:
+            return False
+        return True
+
+    def _layout(self, record: RecordId) -> Layout:
+        return self.layouts[record.entity]
+
+    # Applying changes
+
+    def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
+        """Apply the changes, each record's in the order given; see `Peer.apply`."""
+        results: dict[str, Result] = {}
+        stalled = 0
+        while stalled < ROUNDS and len(results) < len(changes):
+            before = len(results)
+            results |= self._round(self._next_of_each_record(changes, results), run_id, mode)
+            stalled = 0 if len(results) > before else stalled + 1
+        busy = Problem("busy", "the record was edited faster than it could be read; the next run tries again")
+        return [results.get(change.id) or Result(change.id, Outcome.RETRY, problem=busy) for change in changes]
+
+    def _next_of_each_record(self, changes: Sequence[Change], results: Mapping[str, Result]) -> list[Change]:
+        waiting: dict[RecordId, Change] = {}
+        for change in changes:
+            if change.id not in results:
+                waiting.setdefault(change.record, change)
+        return list(waiting.values())
+
+    def _round(self, changes: Sequence[Change], run_id: str, mode: Mode) -> dict[str, Result]:
+        """Return the results that could be had; what was adopted or lost a race is missing and comes again."""
+        results: dict[str, Result] = {}
+        placed = self._placed(changes, results)
+        snapshots, read_at = self.documents.get(list(placed))
+        steps: list[Step] = []
+        existence: list[Change] = []
+        for path, change in self._not_from_the_future(placed, read_at, results).items():
+            layout, document = self._layout(change.record), snapshots[path]
+            held = layout.held(change.record, document)
+            if held.unseen():
+                self._adopt_or_say(change, document, results)
+            elif held.values is None or change.deletes:
+                existence.append(change)
+            else:
+                decision = decide(held.version(), change, mode)
+                self._plan(change, decision, document, None, held.version(), steps, results)
+        results |= self._write(steps, run_id)
+        for start in range(0, len(existence), IN_ONE_TRANSACTION):
+            results |= self._transact(existence[start : start + IN_ONE_TRANSACTION], run_id, mode)
+        return results
+
+    def _placed(self, changes: Sequence[Change], results: dict[str, Result]) -> dict[str, Change]:
+        placed = {}
+        for change in changes:
+            try:
+                placed[self._layout(change.record).path(change.record)] = change
+            except TerminalRecord as error:
+                results[change.id] = _refused(change, error)
+        return placed
+
+    def _not_from_the_future(self, placed: dict[str, Change], read_at: datetime, results: dict[str, Result]) -> dict[str, Change]:
+        """Leave out what is stamped ahead of Firestore's clock: a later write of a client, which knows of no stamps, must
+        still beat all it saw. A few seconds are slept out."""
+        ahead = {path: stamp_time(change.latest) - read_at for path, change in placed.items()}
+        longest = max((each for each in ahead.values() if each <= SLEPT_OUT), default=timedelta())
+        if longest > timedelta():
+            self.sleep(longest.total_seconds())
+        for path, each in ahead.items():
+            if each > SLEPT_OUT:
+                change = placed.pop(path)
+                message = f"stamped {instant(stamp_time(change.latest))}, Firestore's clock says {instant(read_at)}"
+                results[change.id] = Result(change.id, Outcome.RETRY, problem=Problem("future", message))
+        return placed
+
+    def _adopt_or_say(self, change: Change, document: Snapshot, results: dict[str, Result]) -> None:
+        try:
+            self.adopt(change.record, document)
+        except TerminalRecord as error:
+            results[change.id] = _refused(change, error)
+
+    def _plan(
+        self,
+        change: Change,
+        decision: Decision,
+        document: Snapshot,
+        tombstone: Snapshot | None,
+        before: object,
+        steps: list[Step],
+        results: dict[str, Result],
+    ) -> None:
+        """Add a step that does what was decided, or the result where the values are none that Firestore holds."""
+        writes: list[Write] = []
+        try:
+            if decision.version != before:
+                writes = self._layout(change.record).writes(change.record, document, tombstone, decision.version, self.now())
+            steps.append(Step(change, decision, writes))
+        except TerminalRecord as error:
+            results[change.id] = _refused(change, error)
+
+    def _write(self, steps: Sequence[Step], run_id: str) -> dict[str, Result]:
+        """Write each step for itself, conflicts first."""
+        self._keep_conflicts(steps, run_id)
+        results = {step.change.id: _result(step) for step in steps if not step.writes}
+        writing = [step for step in steps if step.writes]
+        statuses = self.documents.write([step.writes[0] for step in writing]) if writing else []
+        for step, status in zip(writing, statuses, strict=True):
+            if status == OK:
+                results[step.change.id] = _result(step)
+            elif status == INVALID:
+                results[step.change.id] = _refused(
+                    step.change, TerminalRecord("too-large", "Firestore refuses the document: over 1 MiB")
+                )
+            elif status not in LOST_RACE:
+                busy = Problem("busy", f"Firestore answered status {status} for the write; the next run tries again")
+                results[step.change.id] = Result(step.change.id, Outcome.RETRY, problem=busy)
+        return results
+
+    def _transact(self, changes: Sequence[Change], run_id: str, mode: Mode) -> dict[str, Result]:
+        """Apply the changes in one transaction; where one of them stands in the way, in ever smaller ones."""
+        try:
+            return self._in_one_transaction(changes, run_id, mode)
+        except (Contended, TerminalRecord) as error:
+            if len(changes) == 1:
+                return {changes[0].id: _refused(changes[0], error)} if isinstance(error, TerminalRecord) else {}
+            half = len(changes) // 2
+            return self._transact(changes[:half], run_id, mode) | self._transact(changes[half:], run_id, mode)
+
+    def _in_one_transaction(self, changes: Sequence[Change], run_id: str, mode: Mode) -> dict[str, Result]:
+        places = [
+            (self._layout(each.record).path(each.record), self._layout(each.record).tombstone_path(each.record))
+            for each in changes
+        ]
+        results: dict[str, Result] = {}
+        steps: list[Step] = []
+        transaction = self.documents.begin()
+        try:
+            snapshots, _ = self.documents.get([path for place in places for path in place], transaction)
+            for change, (path, grave) in zip(changes, places, strict=True):
+                self._decide_existence(change, snapshots[path], snapshots[grave], mode, steps, results)
+            self._keep_conflicts(steps, run_id)
+            self.documents.commit([write for step in steps for write in step.writes], transaction)
+        except BaseException:
+            self.documents.rollback(transaction)
+            raise
+        return results | {step.change.id: _result(step) for step in steps}
+
+    def _decide_existence(
+        self, change: Change, document: Snapshot, grave: Snapshot, mode: Mode, steps: list[Step], results: dict[str, Result]
+    ) -> None:
+        held = self._layout(change.record).held(change.record, document, grave)
+        if held.unseen():
+            return
+        before = held.version()
+        decision = decide(before, change, mode)
+        names = self._layout(change.record).entity.names
+        if held.values is None and decision.version.deleted is None and not _whole(change, decision, names):
+            message = "the record is not known here, and the change does not hold all its fields"
+            results[change.id] = Result(change.id, Outcome.RETRY, problem=Problem("incomplete", message))
+            return
+        self._plan(change, decision, document, grave, before, steps, results)
+
+    def _keep_conflicts(self, steps: Sequence[Step], run_id: str) -> None:
+        self.keep_conflicts([conflict for step in steps for conflict in step.decision.conflicts], run_id)
+
+    def keep_conflicts(self, conflicts: Sequence[Conflict], run_id: str) -> None:
+        """Store conflicts under their ids; those that are stored already stay as they are."""
+        writes = conflict_writes(conflicts, self.pair, run_id, self.now())
+        if writes and any(status not in {OK, ALREADY_EXISTS} for status in self.documents.write(writes)):
+            raise Transient(
+                "Firestore did not take a conflict; nothing is overwritten before it is kept, the next run tries again"
+            )
+
+
+def _whole(change: Change, decision: Decision, names: Sequence[str]) -> bool:
+    return change.action is Action.CREATE or all(name in decision.version.fields for name in names)
+
+
+def _result(step: Step) -> Result:
+    version = step.decision.version
+    stamps = {name: version.fields[name].stamp for name in step.change.fields}
+    return Result(step.change.id, step.decision.outcome, step.decision.applied, stamps, version.deleted, step.decision.conflicts)
+
+
+def _refused(change: Change, error: TerminalRecord) -> Result:
+    fields = {error.field: error.code} if error.field else {}
+    return Result(change.id, Outcome.INVALID, problem=Problem(error.code, str(error), fields))

@@ -1,0 +1,175 @@
+"""How a record, its index, its tombstone and its queue entries lie in Firestore: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared import wire
+from shared.canonical import bucket_of, record_hash, same
+from shared.errors import TerminalRecord
+from shared.index import Entry, Held, Index, adopt, index_of
+from shared.mapping import SYNC_FIELD, Entity, loaded, state_id, stored
+from shared.model import Change, Conflict, RecordId, Value, Version, instant, parse_stamp, side_stamp
+from shared.peers.documents import Snapshot, Write
+
+QUEUE, TOMBSTONES, CONFLICTS = "sync_queue", "sync_tombstones", "sync_conflicts"
+RETENTION = timedelta(days=30)
+TOMBSTONE_RETENTION = timedelta(days=365)
+SHARDS = 64
+LARGEST_DOCUMENT = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the records of one entity of one pair lie. `origin` is the peer's name."""
+
+    pair: str
+    origin: str
+    entity: Entity
+
+    def path(self, record: RecordId) -> str:
+        """Return the path of a record's document; TerminalRecord if it can have none."""
+        return self.entity.path(record)
+
+    def tombstone_path(self, record: RecordId) -> str:
+        """Return the path of a record's tombstone."""
+        return f"{TOMBSTONES}/{state_id(record.tenant, record.entity, record.key)}"
+
+    def held(self, record: RecordId, document: Snapshot, tombstone: Snapshot | None = None) -> Held:
+        """Return what Firestore holds of a record."""
+        index = self._index(document)
+        values = self.entity.to_wire(document.fields, record.tenant)
+        live = bool(document.exists and (values or SYNC_FIELD in document.fields))
+        return Held(values if live else None, index, self._buried(tombstone))
+
+    def _index(self, document: Snapshot) -> Index:
+        lines = _map(_map(document.fields.get(SYNC_FIELD)).get("fields"))
+        entries = {each.name: _entry(lines.get(each.at)) for each in self.entity.fields}
+        return {name: entry for name, entry in entries.items() if entry}
+
+    def _buried(self, tombstone: Snapshot | None) -> Version:
+        if tombstone is None or not tombstone.exists:
+            return Version()
+        stamps, values = tombstone.fields["stamps"], tombstone.fields["fields"]
+        fields = {name: Value(loaded(values.get(name)), parse_stamp(stamp)) for name, stamp in stamps.items()}
+        return Version(fields, parse_stamp(tombstone.fields["deleted"]))
+
+    def adoption(
+        self, record: RecordId, document: Snapshot, tombstone: Snapshot | None = None
+    ) -> tuple[Change, Version, list[Write]]:
+        """Return the change that the document's unseen edits make, the version held with it, and the one commit that adopts them.
+
+        The commit proves by precondition that the document, and its tombstone where one was read, are still as given.
+        """
+        held = self.held(record, document, tombstone)
+        when = _update_time(document)
+        id = state_id(record.tenant, record.entity, record.key, at=instant(when))
+        change, version = adopt(record, held, when, self.origin, self.entity.names, id)
+        index = Write(document.path, {SYNC_FIELD: self.sync_field(record, version, document)}, (SYNC_FIELD,), document)
+        writes = [index, self.entry(change, when)]
+        if tombstone is not None and tombstone.exists:
+            writes.append(Write(tombstone.path, None, seen=tombstone))
+        return change, version, writes
+
+    def sync_field(self, record: RecordId, version: Version, document: Snapshot) -> dict[str, Any]:
+        """Return `_sync` for a document that holds `version`. Lines of fields that are not synced any more stay."""
+        lines = dict(_map(_map(document.fields.get(SYNC_FIELD)).get("fields")))
+        lines |= {self.entity.by_name[name].at: f"{entry.stamp}|{entry.fingerprint}" for name, entry in index_of(version).items()}
+        values = {name: value.value for name, value in version.fields.items()}
+        return {"fields": lines, "hash": record_hash(record, values), "bucket": bucket_of(record)}
+
+    def entry(self, change: Change, now: datetime) -> Write:
+        """Return the queue entry of a change."""
+        body = wire.change_to_json(change, stored)
+        bookkeeping = {"sync_status": "pending", "pair": self.pair, "created_at": now, "shard": bucket_of(change.record, SHARDS)}
+        return Write(f"{QUEUE}/{body.pop('id')}", body | bookkeeping)
+
+    def writes(
+        self, record: RecordId, document: Snapshot, tombstone: Snapshot | None, version: Version, now: datetime
+    ) -> list[Write]:
+        """Return the writes that make Firestore hold `version`, each with the precondition that nothing changed meanwhile.
+
+        TerminalRecord if a value is none that Firestore can hold.
+        """
+        if version.deleted is None:
+            return [self._live(record, document, version), *_without(tombstone)]
+        grave = Write(self.tombstone_path(record), self._grave(record, version, now), seen=tombstone)
+        return [grave, Write(document.path, None, seen=document)] if self.held(record, document).values is not None else [grave]
+
+    def _live(self, record: RecordId, document: Snapshot, version: Version) -> Write:
+        held = self.held(record, document)
+        before = held.values or {}
+        edited = {
+            name: value.value
+            for name, value in version.fields.items()
+            if not document.exists or not same(before.get(name), value.value)
+        }
+        fields = self.entity.to_native(edited, record.tenant) | {SYNC_FIELD: self.sync_field(record, version, document)}
+        return Write(document.path, fields, tuple(fields) if document.exists else None, document)
+
+    def _grave(self, record: RecordId, version: Version, now: datetime) -> dict[str, Any]:
+        return {
+            "entity": record.entity,
+            "tenant": record.tenant,
+            "key": record.key,
+            "deleted": version.deleted,
+            "fields": {name: stored(value.value) for name, value in version.fields.items()},
+            "stamps": {name: value.stamp for name, value in version.fields.items()},
+            "expire_at": now + TOMBSTONE_RETENTION,
+        }
+
+
+def conflict_document(conflict: Conflict, pair: str, run_id: str, now: datetime) -> dict[str, Any]:
+    """Return a conflict as `sync_conflicts` keeps it. Two values too large for one document: the winner's is left out,
+    since the record itself holds it."""
+    local, incoming = wire.side_to_json(conflict.local, stored), wire.side_to_json(conflict.incoming, stored)
+    winner = local if conflict.winner == "local" else incoming
+    if len(repr(local).encode()) + len(repr(incoming).encode()) > LARGEST_DOCUMENT:
+        winner.pop("value", None)
+    return {
+        "pair": pair,
+        "entity": conflict.record.entity,
+        "tenant": conflict.record.tenant,
+        "key": conflict.record.key,
+        "field": conflict.field,
+        "winner": conflict.winner,
+        "rule": "last_write_wins",
+        "local": local,
+        "incoming": incoming,
+        "base": conflict.base,
+        "stamps": sorted((side_stamp(conflict.local), side_stamp(conflict.incoming))),
+        "run_id": run_id,
+        "status": "open",
+        "created_at": now,
+    }
+
+
+def conflict_writes(conflicts: Iterable[Conflict], pair: str, run_id: str, now: datetime) -> list[Write]:
+    """Return the writes that keep conflicts under their ids. They fail, harmlessly, for those that are kept already."""
+    paths = {f"{CONFLICTS}/{each.id}": conflict_document(each, pair, run_id, now) for each in conflicts}
+    return [Write(path, body, seen=Snapshot(path, {}, None)) for path, body in paths.items()]
+
+
+def _update_time(document: Snapshot) -> datetime:
+    if document.update_time is None:
+        raise TerminalRecord("malformed", "only a document that exists can be adopted")
+    return document.update_time
+
+
+def _without(tombstone: Snapshot | None) -> list[Write]:
+    return [Write(tombstone.path, None, seen=tombstone)] if tombstone is not None and tombstone.exists else []
+
+
+def _map(native: object) -> Mapping[str, Any]:
+    return native if isinstance(native, dict) else {}
+
+
+def _entry(line: object) -> Entry | None:
+    stamp, _, fingerprint = line.rpartition("|") if isinstance(line, str) else ("", "", "")
+    try:
+        return Entry(parse_stamp(stamp), fingerprint)
+    except ValueError:
+        return None

@@ -1,0 +1,178 @@
+"""A peer in memory, for examples and tests: behaves as a backend with a REST queue does, without the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from shared.index import Entry, Held, adopt, index_of
+from shared.model import (
+    Acknowledgement,
+    Action,
+    Change,
+    Conflict,
+    Json,
+    Outcome,
+    Page,
+    Problem,
+    Record,
+    RecordId,
+    Result,
+    Scope,
+    Status,
+    Version,
+    stamp_after,
+    stamp_time,
+)
+from shared.policy import Mode, decide
+
+TOLERANCE = timedelta(minutes=5)
+
+
+class MemoryPeer:
+    """Records in memory. `names` lists the synced fields of each entity, `now` is this peer's own clock."""
+
+    def __init__(self, name: str, names: Mapping[str, tuple[str, ...]], now: Callable[[], datetime]) -> None:
+        self.name, self.names, self.now = name, names, now
+        self.rows: dict[RecordId, dict[str, Json]] = {}
+        self.index: dict[RecordId, dict[str, Entry]] = {}
+        self.tombstones: dict[RecordId, Version] = {}
+        self.queue: dict[str, Change] = {}
+        self.labels: dict[str, str] = {}
+        self.conflicts: dict[str, Conflict] = {}
+        self.unsettled: dict[RecordId, dict[str, Conflict]] = {}
+
+    # What its own users do
+
+    def save(self, record: RecordId, fields: Mapping[str, Json]) -> None:
+        """Create the record, or edit these fields of it, and queue the edit."""
+        self._adopt_drift(record)
+        fields = fields if record in self.rows else dict.fromkeys(self.names[record.entity]) | dict(fields)
+        self.write_raw(record, fields)
+        self._adopt_drift(record)
+
+    def delete(self, record: RecordId) -> None:
+        """Delete the record and queue the delete."""
+        self._adopt_drift(record)
+        if record not in self.rows:
+            return
+        version = self._held(record).version()
+        stamps = {name: value.stamp for name, value in version.fields.items()}
+        stamp = stamp_after(self.now(), self.name, list(stamps.values()))
+        self._hold(record, Version(version.fields, stamp))
+        self._enqueue(Change(self._next_id(), record, Action.DELETE, deleted=stamp, deleted_base=stamps))
+
+    def write_raw(self, record: RecordId, fields: Mapping[str, Json]) -> None:
+        """Write past the queue, as raw SQL does."""
+        self.rows.setdefault(record, {}).update(fields)
+
+    def _adopt_drift(self, record: RecordId) -> None:
+        held = self._held(record)
+        if held.values is None or (held.index and not held.unseen()):
+            return
+        change, version = adopt(record, held, self.now(), self.name, self.names[record.entity], self._next_id())
+        self._hold(record, version)
+        self._enqueue(change)
+
+    def _held(self, record: RecordId) -> Held:
+        live = record in self.rows
+        values = {name: value for name, value in self.rows[record].items() if value is not None} if live else None
+        return Held(values, self.index.get(record, {}) if live else {}, self.tombstones.get(record, Version()))
+
+    def _hold(self, record: RecordId, version: Version) -> None:
+        if version.deleted is not None:
+            self.tombstones[record] = version
+            self.rows.pop(record, None)
+            self.index.pop(record, None)
+            return
+        self.tombstones.pop(record, None)
+        self.rows[record] = {name: value.value for name, value in version.fields.items()}
+        self.index[record] = index_of(version)
+
+    def _enqueue(self, change: Change) -> None:
+        self.queue[change.id] = change
+        self.labels[change.id] = "pending"
+
+    def _next_id(self) -> str:
+        return f"{self.name}-{len(self.queue) + 1:06d}"
+
+    # The peer
+
+    def changes(self, scope: Scope) -> Iterator[Page]:
+        """Yield what is pending, in the order in which it was queued."""
+        wanted = [each for each in self.queue.values() if self.labels[each.id] == "pending" and self._within(each.record, scope)]
+        for start in range(0, max(len(wanted), 1), scope.page_size):
+            yield Page([each for each in wanted[start : start + scope.page_size] if self.labels[each.id] == "pending"])
+
+    def _within(self, record: RecordId, scope: Scope) -> bool:
+        return record.entity in scope.entities and scope.tenant in {None, record.tenant}
+
+    def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
+        """Apply each change by the one rule."""
+        return [self._apply(change, mode) for change in changes]
+
+    def _apply(self, change: Change, mode: Mode) -> Result:
+        if stamp_time(change.latest) - self.now() > TOLERANCE:
+            return Result(change.id, Outcome.RETRY, problem=Problem("future", "stamped more than 5 minutes ahead of this clock"))
+        record = change.record
+        self._adopt_drift(record)
+        before = self._held(record).version()
+        decision = decide(before, change, mode)
+        names = self.names[record.entity]
+        whole = change.action is Action.CREATE or all(name in decision.version.fields for name in names)
+        if record not in self.rows and decision.version.deleted is None and not whole:
+            return Result(change.id, Outcome.RETRY, problem=Problem("incomplete", "the record is not known here"))
+        reported = self.unsettled.setdefault(record, {})
+        for conflict in decision.conflicts:
+            self.conflicts.setdefault(conflict.id, conflict)
+            reported[conflict.id] = conflict
+        if decision.version is not before:
+            self._hold(record, decision.version)
+        stamps = {name: decision.version.fields[name].stamp for name in change.fields if name in decision.version.fields}
+        return Result(change.id, decision.outcome, decision.applied, stamps, decision.version.deleted, tuple(reported.values()))
+
+    def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
+        """Label queue entries."""
+        labels = (
+            dict.fromkeys(done.synced, "synced")
+            | dict.fromkeys(done.superseded, "superseded")
+            | dict.fromkeys(done.failed, "failed")
+        )
+        self.labels |= {id: label for id, label in labels.items() if id in self.queue}
+
+    def settle(self, run_id: str, conflicts: Sequence[str]) -> None:
+        """Stop repeating these conflicts."""
+        for reported in self.unsettled.values():
+            for id in conflicts:
+                reported.pop(id, None)
+
+    def read(self, ids: Sequence[RecordId], adopting: bool = True) -> list[Record]:
+        """Return the records, adopted."""
+        for id in ids:
+            self._adopt_drift(id)
+        held = {id: self._held(id).version() for id in ids}
+        return [Record(id, version) for id, version in held.items() if version.known or id in self.rows]
+
+    def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
+        """Yield the live records, adopted, in the order of their keys."""
+        ids = sorted(
+            (id for id in self.rows if id.entity == entity and self._within(id, scope)), key=lambda id: (id.key, id.tenant or "")
+        )
+        for start in range(0, len(ids), scope.page_size):
+            yield self.read(ids[start : start + scope.page_size])
+
+    def status(self, scope: Scope) -> Status:
+        """Return the queue's figures."""
+        pending = [change for change in self.queue.values() if self.labels[change.id] == "pending"]
+        oldest = min((stamp_time(change.latest) for change in pending), default=None)
+        return Status(len(pending), oldest, self.now(), list(self.labels.values()).count("failed"))
+
+    # For comparing
+
+    def version(self, record: RecordId) -> Version:
+        """Return what is held of a record, as it lies."""
+        return self._held(record).version()
+
+    def values(self, record: RecordId) -> Mapping[str, Json] | None:
+        """Return a record's live values, nulls left out; None if it is not there."""
+        return self._held(record).values

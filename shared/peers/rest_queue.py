@@ -1,0 +1,227 @@
+"""A Django-style backend as a peer: any server of the REST change queue (backend/ is one), over `requests`."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import json
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import requests
+
+from shared import wire
+from shared.errors import TerminalBatch, TerminalRecord, Transient
+from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, parse_instant
+from shared.policy import Mode
+from shared.retry import Backoff, call
+
+T = TypeVar("T")
+MAX_ITEMS = 1000
+MAX_BYTES = 9_000_000
+GZIP_FROM = 2_000
+
+
+@dataclass(frozen=True)
+class RestQueue:
+    """The backend at `url`. `names` lists the synced fields of each entity; what else it sends is left out.
+
+    `token` and `signing_key` are asked for on every call, so that they can be rotated.
+    """
+
+    name: str
+    url: str
+    names: Mapping[str, tuple[str, ...]]
+    token: Callable[[], str]
+    signing_key: Callable[[], str] | None = None
+    timeout: float = 30.0
+    backoff: Backoff = field(default_factory=Backoff)
+    sleep: Callable[[float], None] = time.sleep
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def changes(self, scope: Scope) -> Iterator[Page]:
+        """Yield the pending changes, page by page."""
+        query = (
+            [("entity", entity) for entity in scope.entities] + _tenant(scope) + [("limit", str(min(scope.page_size, MAX_ITEMS)))]
+        )
+        for body in self._pages("changes/", query):
+            yield self._page(body["results"])
+
+    def _page(self, rows: Sequence[Any]) -> Page:
+        changes: list[Change] = []
+        malformed: dict[str, Problem] = {}
+        for row in rows:
+            try:
+                changes.append(wire.change_from_json(row, self.names.get(row["entity"])))
+            except TerminalRecord as error:
+                malformed[str(row.get("id"))] = Problem(error.code, str(error))
+        return Page(changes, malformed)
+
+    def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
+        """Post the changes, in as many requests as the limits of count and bytes ask for."""
+        results: list[Result] = []
+        for some, bodies in _requests(changes):
+            head = json.dumps({"run_id": run_id, "mode": str(mode)})[:-1]
+            answer = self._call("POST", "apply/", body=f'{head}, "changes": [{",".join(bodies)}]}}')
+            rows = self._expect(answer, "apply/", lambda body: body["results"])
+            results += self._results(rows, some)
+        return results
+
+    def _results(self, rows: Sequence[Mapping[str, Any]], changes: Sequence[Change]) -> list[Result]:
+        if [row.get("id") for row in rows] != [change.id for change in changes]:
+            raise TerminalBatch(
+                f"{self._at('apply/')}: the results are not those of the changes sent, in their order; is this a REST queue?"
+            )
+        return self._expect(
+            rows, "apply/", lambda rows: [wire.result_from_json(row, each) for row, each in zip(rows, changes, strict=True)]
+        )
+
+    def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
+        """Mark queue entries as carried over, overtaken or failed."""
+        failed = [{"id": id, "error": error} for id, error in done.failed.items()]
+        self._mark(run_id, ids=list(done.synced), superseded=list(done.superseded), failed=failed)
+
+    def settle(self, run_id: str, conflicts: Sequence[str]) -> None:
+        """Tell the backend that these conflicts are kept, so that it stops repeating them."""
+        self._mark(run_id, conflicts=list(conflicts))
+
+    def _mark(self, run_id: str, **lists: Sequence[Any]) -> None:
+        longest = max((len(each) for each in lists.values()), default=0)
+        for start in range(0, longest, MAX_ITEMS):
+            some = {name: each[start : start + MAX_ITEMS] for name, each in lists.items()}
+            self._call("POST", "mark-synced/", body=json.dumps({"run_id": run_id} | some))
+
+    def read(self, ids: Sequence[RecordId], adopting: bool = True) -> list[Record]:
+        """Return records by key. The backend adopts what is unseen in them whenever it shows them."""
+        found: list[Record] = []
+        ordered = sorted(set(ids), key=lambda id: (id.entity, id.tenant or "", id.key))
+        for (entity, tenant), group in groupby(ordered, key=lambda id: (id.entity, id.tenant)):
+            keys = [id.key for id in group]
+            for start in range(0, len(keys), MAX_ITEMS):
+                body = {"entity": entity, "tenant": tenant, "keys": keys[start : start + MAX_ITEMS]}
+                found += self._records(entity, self._call("POST", "records/", body=json.dumps(body)))
+        return found
+
+    def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
+        """Yield the live records of an entity in the order of their keys."""
+        query = [("entity", entity), *_tenant(scope), ("limit", str(min(scope.page_size, MAX_ITEMS)))]
+        for body in self._pages("records/", query):
+            page = [record for record in self._records(entity, body) if record.version.deleted is None]
+            if page:
+                yield page
+
+    def _records(self, entity: str, body: Any) -> list[Record]:
+        names = self.names[entity]
+        return self._expect(body, "records/", lambda body: [wire.record_from_json(row, names) for row in body["results"]])
+
+    def status(self, scope: Scope) -> Status:
+        """Return the queue's figures, over all entities of the backend."""
+        return self._expect(self._call("GET", "status/"), "status/", _status)
+
+    def _pages(self, path: str, query: list[tuple[str, str]]) -> Iterator[Any]:
+        cursor: str | None = None
+        while True:
+            body = self._call("GET", path, query + ([("cursor", cursor)] if cursor else []))
+            following = self._expect(body, path, lambda body: (body["results"], body["next"])[1])
+            yield body
+            if following is None:
+                return
+            cursor = str(following)
+
+    def _expect(self, body: Any, path: str, take: Callable[[Any], T]) -> T:
+        try:
+            return take(body)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TerminalBatch(
+                f"{self._at(path)}: the answer is not as the REST contract has it ({type(error).__name__})"
+            ) from None
+
+    def _at(self, path: str) -> str:
+        return f"peer {self.name!r} at {self.url.rstrip('/')}/{path}"
+
+    def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: str | None = None) -> Any:
+        return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, random.random)
+
+    def _attempt(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None) -> Any:
+        url = f"{self.url.rstrip('/')}/{path}" + (f"?{urlencode(query)}" if query else "")
+        sent, headers = _packed(body)
+        headers |= {"Authorization": f"Token {self.token()}"} | self._signature(method, url, sent)
+        try:
+            response = self.session.request(method, url, data=sent, headers=headers, timeout=self.timeout, allow_redirects=False)
+            return self._answer(response, path)
+        except requests.RequestException as error:
+            raise Transient(
+                f"{self._at(path)}: no answer ({type(error).__name__}); is the backend running and reachable?"
+            ) from None
+
+    def _answer(self, response: requests.Response, path: str) -> Any:
+        at, status = self._at(path), response.status_code
+        if status in {429, 503} or status >= 500:
+            raise Transient(f"{at}: answered {status}; see the backend's log", after=_retry_after(response))
+        if status in {401, 403}:
+            raise TerminalBatch(
+                f"{at}: answered {status}; the token (or its signing key) is wrong or may not do this; mend it on either side"
+            )
+        if status != 200:
+            raise TerminalBatch(f"{at}: answered {status}, where the REST contract has 200; is the address right?")
+        try:
+            return response.json()
+        except ValueError:
+            kind = response.headers.get("Content-Type", "no type")
+            raise Transient(f"{at}: answered {kind} that is no JSON, or only a part of it") from None
+
+    def _signature(self, method: str, url: str, sent: bytes) -> dict[str, str]:
+        if self.signing_key is None:
+            return {}
+        moment, nonce, parts = str(int(time.time())), secrets.token_hex(16), urlsplit(url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        signed = "\n".join((moment, nonce, method, target, "")).encode() + sent
+        digest = hmac.new(self.signing_key().encode(), signed, hashlib.sha256).hexdigest()
+        return {"X-Sync-Timestamp": moment, "X-Sync-Nonce": nonce, "X-Sync-Signature": f"v1={digest}"}
+
+
+def _tenant(scope: Scope) -> list[tuple[str, str]]:
+    return [("tenant", scope.tenant)] if scope.tenant else []
+
+
+def _status(body: Any) -> Status:
+    oldest: datetime | None = parse_instant(body["oldest_pending_at"]) if body["oldest_pending_at"] else None
+    return Status(int(body["pending"]), oldest, parse_instant(body["server_time"]), int(body["failed"]))
+
+
+def _packed(body: str | None) -> tuple[bytes, dict[str, str]]:
+    sent = b"" if body is None else body.encode()
+    headers = {"Content-Type": "application/json"} if sent else {}
+    if len(sent) < GZIP_FROM:
+        return sent, headers
+    return gzip.compress(sent, compresslevel=1), headers | {"Content-Encoding": "gzip"}
+
+
+def _requests(changes: Sequence[Change]) -> Iterator[tuple[list[Change], list[str]]]:
+    """Yield the changes with their JSON, cut so that no request passes the limits of the contract."""
+    some: list[Change] = []
+    bodies: list[str] = []
+    size = 0
+    for change in changes:
+        body = json.dumps(wire.change_to_json(change))
+        if some and (len(some) == MAX_ITEMS or size + len(body) > MAX_BYTES):
+            yield some, bodies
+            some, bodies, size = [], [], 0
+        some.append(change)
+        bodies.append(body)
+        size += len(body)
+    if some:
+        yield some, bodies
+
+
+def _retry_after(response: requests.Response) -> float:
+    text = response.headers.get("Retry-After", "0")
+    return float(text) if text.isdigit() else 0.0

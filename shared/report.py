@@ -1,0 +1,83 @@
+"""What a run did, in figures: per direction every change ends as exactly one of the outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from shared.model import Billed, instant
+
+
+@dataclass(slots=True)
+class Tally:
+    """One direction's changes by what became of them, and what was met on the way."""
+
+    read: int = 0
+    applied: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    held: int = 0
+    dead_letters: int = 0
+    waiting: int = 0
+    conflicts: int = 0
+
+    @property
+    def even(self) -> bool:
+        """Whether every change that was read is accounted for."""
+        return self.read == self.applied + self.unchanged + self.superseded + self.held + self.dead_letters + self.waiting
+
+    def add(self, other: Tally) -> None:
+        """Add the figures of another tally to these."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why a run of a pair stopped. `retry`: whether trying again may help without anybody mending something."""
+
+    where: str
+    message: str
+    retry: bool
+
+
+@dataclass(slots=True)
+class Report:
+    """A run of one pair. `directions` maps names like `django_to_firestore` to their tallies."""
+
+    pair: str
+    run_id: str
+    started_at: datetime
+    dry_run: bool = False
+    directions: dict[str, Tally] = field(default_factory=dict)
+    reconciled: dict[str, dict[str, int]] = field(default_factory=dict)
+    conflicts: set[str] = field(default_factory=set)
+    """Ids; a conflict that both directions meet is one."""
+    billed: Billed = field(default_factory=Billed)
+    failure: Failure | None = None
+    left_over: bool = False
+    completed_at: datetime | None = None
+
+    @property
+    def moved(self) -> int:
+        """How many changes were read in both directions."""
+        return sum(tally.read for tally in self.directions.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as the functions answer it."""
+        tallies = list(self.directions.values())
+        body: dict[str, Any] = {
+            "directions": {name: asdict(tally) for name, tally in self.directions.items()},
+            "conflicts": len(self.conflicts),
+            "dead_letters": sum(tally.dead_letters for tally in tallies),
+            "left_over": self.left_over,
+            "billed": asdict(self.billed),
+            "started_at": instant(self.started_at),
+            "completed_at": instant(self.completed_at) if self.completed_at else None,
+        }
+        if self.dry_run:
+            body["dry_run"] = True
+        if self.reconciled:
+            body["reconciled"] = self.reconciled
+        return body

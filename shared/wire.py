@@ -1,0 +1,116 @@
+"""Changes, results and records as the JSON of the REST contract. Firestore's queue uses the same names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.errors import TerminalRecord
+from shared.model import (
+    Action,
+    Change,
+    Conflict,
+    Json,
+    Outcome,
+    Problem,
+    Record,
+    RecordId,
+    Result,
+    Side,
+    Stamp,
+    Value,
+    Version,
+    parse_stamp,
+)
+
+Codec = Callable[[Json], Any]
+
+
+def _as_it_is(value: Json) -> Json:
+    return value
+
+
+def change_to_json(change: Change, encode: Codec = _as_it_is) -> dict[str, Any]:
+    """Return a change as the contract writes it; `encode` is applied to every field's value."""
+    stamp = change.latest
+    body: dict[str, Any] = {
+        "id": change.id,
+        "entity": change.record.entity,
+        "tenant": change.record.tenant,
+        "key": change.record.key,
+        "action": str(change.action),
+        "fields": {name: encode(value.value) for name, value in change.fields.items()},
+        "stamp": stamp,
+        "stamps": {name: value.stamp for name, value in change.fields.items() if value.stamp != stamp},
+        "base": dict(change.base),
+        "deleted": change.deleted,
+        "deleted_base": dict(change.deleted_base),
+    }
+    return body
+
+
+def change_from_json(body: Mapping[str, Any], names: tuple[str, ...] | None = None, decode: Codec = _as_it_is) -> Change:
+    """Return the change that a queue shows, with only the fields in `names`; TerminalRecord `malformed` if it is none."""
+    try:
+        stamp = parse_stamp(body["stamp"])
+        stamps = {name: parse_stamp(each) for name, each in (body.get("stamps") or {}).items()}
+        kept = {name: value for name, value in body["fields"].items() if names is None or name in names}
+        deleted = body.get("deleted")
+        return Change(
+            id=str(body["id"]),
+            record=RecordId(body["entity"], _text(body["key"]), body.get("tenant") or None),
+            action=Action(body["action"]),
+            fields={name: Value(decode(value), stamps.get(name, stamp)) for name, value in kept.items()},
+            base={name: parse_stamp(base) if base else None for name, base in (body.get("base") or {}).items() if name in kept},
+            deleted=parse_stamp(deleted) if deleted else None,
+            deleted_base={name: parse_stamp(base) for name, base in (body.get("deleted_base") or {}).items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TerminalRecord("malformed", f"a change is not as the REST contract has it ({type(error).__name__})") from None
+
+
+def _text(key: object) -> str:
+    if not isinstance(key, str) or not key:
+        raise ValueError
+    return key
+
+
+def side_to_json(side: Side, encode: Codec = _as_it_is) -> dict[str, Any]:
+    """Return one side of a conflict; a delete has a stamp and no value."""
+    return {"value": encode(side.value), "stamp": side.stamp} if isinstance(side, Value) else {"stamp": side}
+
+
+def side_from_json(body: Mapping[str, Any], decode: Codec = _as_it_is) -> Side:
+    """Return the side that `side_to_json` wrote."""
+    stamp = parse_stamp(body["stamp"])
+    return Value(decode(body["value"]), stamp) if "value" in body else stamp
+
+
+def result_from_json(body: Mapping[str, Any], change: Change) -> Result:
+    """Return what the backend answered for `change`; ValueError or KeyError if it is no result."""
+    error = body.get("error") or {}
+    return Result(
+        id=change.id,
+        outcome=Outcome(body["outcome"]),
+        applied=tuple(body.get("applied") or ()),
+        stamps={name: parse_stamp(stamp) for name, stamp in (body.get("stamps") or {}).items() if stamp},
+        deleted=Stamp(body["deleted"]) if body.get("deleted") else None,
+        conflicts=tuple(_conflict(each, change) for each in body.get("conflicts") or ()),
+        problem=Problem(error.get("code", "malformed"), error.get("message", ""), error.get("fields") or {}) if error else None,
+    )
+
+
+def _conflict(body: Mapping[str, Any], change: Change) -> Conflict:
+    name = body["field"]
+    base = change.base.get(name, change.deleted_base.get(name))
+    local, incoming = side_from_json(body["local"]), side_from_json(body["incoming"])
+    return Conflict(body["id"], change.record, name, body["winner"], local, incoming, base)
+
+
+def record_from_json(body: Mapping[str, Any], names: tuple[str, ...]) -> Record:
+    """Return a record that the backend shows, with only the fields in `names`. A field with a stamp and no value is null."""
+    stamps = {name: parse_stamp(stamp) for name, stamp in body["stamps"].items() if name in names}
+    fields = {name: Value(body["fields"].get(name), stamp) for name, stamp in stamps.items()}
+    deleted = body.get("deleted")
+    record = RecordId(body["entity"], body["key"], body.get("tenant") or None)
+    return Record(record, Version(fields, parse_stamp(deleted) if deleted else None))

@@ -241,7 +241,7 @@ def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) ->
         if home == SYNC_FIELD or re.fullmatch("__.*__", home):
             yield f"{at}.fields.{name}: Firestore's field {home!r} is the sync's own; choose another with `firestore:`"
         if home in homes:
-            yield f"{at}.fields.{name}: {homes[home]!r} has the same field in Firestore, {home!r}; choose another with `firestore:`"
+            yield f"{at}.fields.{name}: {homes[home]!r} is kept in {home!r} too; choose another with `firestore:`"
         homes[home] = name
         yield from _type_problems(f"{at}.fields.{name}", each, entities)
     if spec.get("key") in fields:

@@ -79,7 +79,7 @@ def _seen(local: Version, name: str, change: Change) -> bool:
     base = change.base.get(name)
     held = local.fields.get(name)
     if local.deleted is not None:
-        return base == local.deleted or (held is not None and base == held.stamp)
+        return base == local.deleted
     return base == (held.stamp if held else None)
 
 

@@ -89,7 +89,7 @@ def _delete_writes(peer: FirestorePeer, poke: Poke, old: Snapshot, transaction: 
     if current.unseen():
         adopted, version, _ = layout.adoption(record, document, tombstone)
         entries.append(layout.entry(adopted, peer.now()))
-    if _is_our_own(deleted, version):
+    if layout.removed_by_sync(old, tombstone) or _is_held(deleted, version):
         return []
     change = _delete_change(layout, record, old, deleted, poke.time)
     decision = decide(merge(version, deleted), change)
@@ -104,8 +104,8 @@ def _deleted_version(layout: Layout, record: RecordId, old: Snapshot) -> Version
     return layout.adoption(record, old)[1] if held.unseen() else held.version()
 
 
-def _is_our_own(old: Version, held: Version) -> bool:
-    """Whether the sync itself deleted the document: all it held is held, and a tombstone stands over it."""
+def _is_held(old: Version, held: Version) -> bool:
+    """Whether the delete is known: all that the document held is held, and a tombstone stands over it."""
     if held.deleted is None:
         return False
     return all(

@@ -18,6 +18,8 @@ from shared.peers.documents import Snapshot, Write
 QUEUE, TOMBSTONES, CONFLICTS = "sync_queue", "sync_tombstones", "sync_conflicts"
 RETENTION = timedelta(days=30)
 TOMBSTONE_RETENTION = timedelta(days=365)
+EVENTS_ARE_LATE_BY = timedelta(days=3)
+"""Events are delivered again for up to a day, then dropped."""
 SHARDS = 64
 LARGEST_DOCUMENT = 900_000
 
@@ -51,7 +53,7 @@ class Layout:
         return {name: entry for name, entry in entries.items() if entry}
 
     def _buried(self, tombstone: Snapshot | None) -> Version:
-        if tombstone is None or not tombstone.exists:
+        if tombstone is None or tombstone.fields.get("deleted") is None:
             return Version()
         stamps, values = tombstone.fields["stamps"], tombstone.fields["fields"]
         fields = {name: Value(loaded(values.get(name)), parse_stamp(stamp)) for name, stamp in stamps.items()}
@@ -70,9 +72,7 @@ class Layout:
         change, version = adopt(record, held, when, self.origin, self.entity.names, id)
         index = Write(document.path, {SYNC_FIELD: self.sync_field(record, version, document)}, (SYNC_FIELD,), document)
         writes = [index, self.entry(change, when)]
-        if tombstone is not None and tombstone.exists:
-            writes.append(Write(tombstone.path, None, seen=tombstone))
-        return change, version, writes
+        return change, version, [*writes, *self._opened(tombstone, when)]
 
     def sync_field(self, record: RecordId, version: Version, document: Snapshot) -> dict[str, Any]:
         """Return `_sync` for a document that holds `version`. Lines of fields that are not synced any more stay."""
@@ -95,9 +95,31 @@ class Layout:
         TerminalRecord if a value is none that Firestore can hold.
         """
         if version.deleted is None:
-            return [self._live(record, document, version), *_without(tombstone)]
-        grave = Write(self.tombstone_path(record), self._grave(record, version, now), seen=tombstone)
-        return [grave, Write(document.path, None, seen=document)] if self.held(record, document).values is not None else [grave]
+            return [self._live(record, document, version), *self._opened(tombstone, now)]
+        removing = self.held(record, document).values is not None
+        removed = _removed(tombstone, now) | ({instant(_update_time(document)): now} if removing else {})
+        grave = Write(self.tombstone_path(record), self._grave(record, version, removed, now), seen=tombstone)
+        return [grave, Write(document.path, None, seen=document)] if removing else [grave]
+
+    def _opened(self, tombstone: Snapshot | None, now: datetime) -> list[Write]:
+        """Return the writes that forget a beaten tombstone, save which documents the sync itself has deleted of late."""
+        if tombstone is None or not tombstone.exists:
+            return []
+        removed = _removed(tombstone, now)
+        if not removed:
+            return [Write(tombstone.path, None, seen=tombstone)]
+        emptied: dict[str, Any] = {
+            "deleted": None,
+            "fields": {},
+            "stamps": {},
+            "removed": removed,
+            "expire_at": now + EVENTS_ARE_LATE_BY,
+        }
+        return [Write(tombstone.path, emptied, tuple(emptied), tombstone)]
+
+    def removed_by_sync(self, old: Snapshot, tombstone: Snapshot) -> bool:
+        """Return whether the sync itself deleted this very state of a document: it noted the update time that it deleted."""
+        return instant(_update_time(old)) in _map(tombstone.fields.get("removed"))
 
     def _live(self, record: RecordId, document: Snapshot, version: Version) -> Write:
         held = self.held(record, document)
@@ -110,7 +132,7 @@ class Layout:
         fields = self.entity.to_native(edited, record.tenant) | {SYNC_FIELD: self.sync_field(record, version, document)}
         return Write(document.path, fields, tuple(fields) if document.exists else None, document)
 
-    def _grave(self, record: RecordId, version: Version, now: datetime) -> dict[str, Any]:
+    def _grave(self, record: RecordId, version: Version, removed: Mapping[str, datetime], now: datetime) -> dict[str, Any]:
         return {
             "entity": record.entity,
             "tenant": record.tenant,
@@ -118,6 +140,7 @@ class Layout:
             "deleted": version.deleted,
             "fields": {name: stored(value.value) for name, value in version.fields.items()},
             "stamps": {name: value.stamp for name, value in version.fields.items()},
+            "removed": dict(removed),
             "expire_at": now + TOMBSTONE_RETENTION,
         }
 
@@ -159,8 +182,10 @@ def _update_time(document: Snapshot) -> datetime:
     return document.update_time
 
 
-def _without(tombstone: Snapshot | None) -> list[Write]:
-    return [Write(tombstone.path, None, seen=tombstone)] if tombstone is not None and tombstone.exists else []
+def _removed(tombstone: Snapshot | None, now: datetime) -> dict[str, datetime]:
+    """Return which states of the document the sync deleted, by their update times, and when; as long as events may come late."""
+    removed = _map(tombstone.fields.get("removed")) if tombstone is not None else {}
+    return {state: when for state, when in removed.items() if now - when < EVENTS_ARE_LATE_BY}
 
 
 def _map(native: object) -> Mapping[str, Any]:

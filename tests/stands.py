@@ -1,0 +1,170 @@
+"""A peer and its own users, for the suite that every peer must pass."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self
+
+import pytest
+from memory_firestore import MemoryFirestore
+
+from shared.mapping import Entity, Field, Type
+from shared.model import RecordId
+from shared.peers.base import Peer
+from shared.peers.firestore import FirestorePeer
+from shared.peers.memory import MemoryPeer
+from shared.tracker import Poke, track
+
+NAMES = ("name", "city")
+BRANCH = Entity("branch", "branches", tuple(Field(name, Type.TEXT, name) for name in NAMES))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Stand(Protocol):
+    """`save`, `save_unseen` and `delete` are what the system's own users do; the second slips past the queue."""
+
+    peer: Peer
+    unacceptable: object
+
+    def __init__(self, request: pytest.FixtureRequest) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    def save(self, key: str, **fields: object) -> None: ...
+    def save_unseen(self, key: str, **fields: object) -> None: ...
+    def delete(self, key: str) -> None: ...
+    def deliver_events(self) -> None: ...
+
+
+class Plain:
+    """What most stands have in common: nothing to open or close, and nothing to deliver."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self.request = request
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def deliver_events(self) -> None:
+        pass
+
+
+class Picky(MemoryPeer):
+    """A memory peer that refuses a number for a text, as the others do."""
+
+    def _apply(self, change: Any, mode: Any) -> Any:
+        from shared.model import Outcome, Problem, Result
+
+        wrong = {name: "type" for name, each in change.fields.items() if isinstance(each.value, int)}
+        return Result(change.id, Outcome.INVALID, problem=Problem("type", "", wrong)) if wrong else super()._apply(change, mode)
+
+
+class MemoryStand(Plain):
+    unacceptable = 5
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        super().__init__(request)
+        self.peer = Picky("memory", {"branch": NAMES}, now)
+
+    def save(self, key: str, **fields: object) -> None:
+        self.peer.save(RecordId("branch", key), fields)
+
+    def save_unseen(self, key: str, **fields: object) -> None:
+        self.peer.write_raw(RecordId("branch", key), fields)
+
+    def delete(self, key: str) -> None:
+        self.peer.delete(RecordId("branch", key))
+
+
+class MemoryFirestoreStand(Plain):
+    unacceptable = 5
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        super().__init__(request)
+        self.database = MemoryFirestore(now)
+        self.peer = FirestorePeer("firestore", self.database, "branches", [BRANCH], now, time.sleep)
+
+    def save(self, key: str, **fields: object) -> None:
+        self.save_unseen(key, **fields)
+        self.deliver_events()
+
+    def save_unseen(self, key: str, **fields: object) -> None:
+        self.database.client_update(BRANCH.path(RecordId("branch", key)), fields)
+
+    def delete(self, key: str) -> None:
+        self.database.client_delete(BRANCH.path(RecordId("branch", key)))
+        self.deliver_events()
+
+    def deliver_events(self) -> None:
+        while self.database.events:
+            event = self.database.events.pop(0)
+            record = BRANCH.record(event.path)
+            if record:
+                track(self.peer, Poke(record, event.before, event.after, event.time))
+
+
+class EmulatorStand(Plain):
+    """The real emulator; its users write with the plain client library, and every write pokes the tracker."""
+
+    unacceptable = 5
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        super().__init__(request)
+        from firestores import documents, plain_client
+
+        host, project = request.getfixturevalue("emulator").host, f"peers-{uuid.uuid4().hex[:12]}"
+        self.client = plain_client(host, project)
+        self.peer = FirestorePeer("firestore", documents(host, project), "branches", [BRANCH], now, time.sleep)
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def _document(self, key: str) -> Any:
+        return self.client.document(BRANCH.path(RecordId("branch", key)))
+
+    def save(self, key: str, **fields: object) -> None:
+        self.save_unseen(key, **fields)
+        track(self.peer, Poke(RecordId("branch", key), None, None, now()))
+
+    def save_unseen(self, key: str, **fields: object) -> None:
+        self._document(key).set(fields, merge=True)
+
+    def delete(self, key: str) -> None:
+        record = RecordId("branch", key)
+        path = BRANCH.path(record)
+        before = self.peer.documents.get([path])[0][path]
+        self._document(key).delete()
+        track(self.peer, Poke(record, before, None, now()))
+
+
+class DjangoStand(Plain):
+    """The real backend over HTTP; its users work with the ORM, or with SQL, in a process of their own."""
+
+    unacceptable = 5
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        super().__init__(request)
+        self.backend = request.getfixturevalue("backend")
+        self.backend.users.call("empty")
+        self.peer = self.backend.peer({"branch": NAMES})
+
+    def save(self, key: str, **fields: object) -> None:
+        self.backend.users.call("save", entity="branch", key=key, fields=_text(fields))
+
+    def save_unseen(self, key: str, **fields: object) -> None:
+        self.backend.users.call("raw", entity="branch", key=key, fields=_text(fields))
+
+    def delete(self, key: str) -> None:
+        self.backend.users.call("delete", entity="branch", key=key)
+
+
+def _text(fields: Mapping[str, object]) -> dict[str, object]:
+    return dict(fields)

@@ -105,7 +105,7 @@ class Field:
 
     def to_wire(self, native: Native, tenant: str | None) -> Json:
         """Return what Firestore holds as it travels; never fails."""
-        if native is None:
+        if native is None or (self.type is Type.SET and native == []):
             return None
         reader = _READERS.get(self.type)
         fitting = reader(self, native, tenant) if reader else None
@@ -161,8 +161,8 @@ def storable(wire: Json, in_list: bool = False) -> Native:
     return wire
 
 
-def stored(wire: Json) -> Native:
-    """Return a value as the `sync_*` collections keep it: as it is, or as canonical JSON where Firestore cannot hold it."""
+def stored(name: str, wire: Json) -> Native:
+    """Return a field's value as the `sync_*` collections keep it: as it is, or as JSON where Firestore cannot hold it."""
     try:
         if isinstance(wire, dict) and set(wire) == {"json"}:
             return {"json": canonical(wire)}
@@ -171,7 +171,7 @@ def stored(wire: Json) -> Native:
         return {"json": canonical(wire)}
 
 
-def loaded(native: Native) -> Json:
+def loaded(name: str, native: Native) -> Json:
     """Return the value that `stored` made."""
     return json.loads(native["json"]) if isinstance(native, dict) and set(native) == {"json"} else plain(native)
 
@@ -206,7 +206,7 @@ def _read_set(spec: Field, native: Native, tenant: str | None) -> Json:
     if not isinstance(native, list):
         return None
     items = {canonical(item): item for item in map(plain, native)}
-    return [items[text] for text in sorted(items)]
+    return [items[text] for text in sorted(items)] or None
 
 
 def _read_reference(spec: Field, native: Native, tenant: str | None) -> Json:
@@ -288,6 +288,19 @@ class Entity:
     def names(self) -> tuple[str, ...]:
         """The fields' names as they travel."""
         return tuple(each.name for each in self.fields)
+
+    @cached_property
+    def sets(self) -> frozenset[str]:
+        """The fields that are sets. An empty one is null, here as in Firestore, and an empty list at the backend."""
+        return frozenset(each.name for each in self.fields if each.type is Type.SET)
+
+    def at_backend(self, name: str, wire: Json) -> Json:
+        """Return a field's value as the backend writes it."""
+        return [] if wire is None and name in self.sets else wire
+
+    def from_backend(self, name: str, wire: Json) -> Json:
+        """Return the value that `at_backend` made."""
+        return None if wire == [] and name in self.sets else wire
 
     @cached_property
     def by_name(self) -> Mapping[str, Field]:

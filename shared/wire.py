@@ -23,10 +23,11 @@ from shared.model import (
     parse_stamp,
 )
 
-Codec = Callable[[Json], Any]
+Codec = Callable[[str, Json], Any]
+"""What becomes of a field's value on its way in or out: (name, value) -> value."""
 
 
-def _as_it_is(value: Json) -> Json:
+def _as_it_is(name: str, value: Json) -> Json:
     return value
 
 
@@ -39,7 +40,7 @@ def change_to_json(change: Change, encode: Codec = _as_it_is) -> dict[str, Any]:
         "tenant": change.record.tenant,
         "key": change.record.key,
         "action": str(change.action),
-        "fields": {name: encode(value.value) for name, value in change.fields.items()},
+        "fields": {name: encode(name, value.value) for name, value in change.fields.items()},
         "stamp": stamp,
         "stamps": {name: value.stamp for name, value in change.fields.items() if value.stamp != stamp},
         "base": dict(change.base),
@@ -60,7 +61,7 @@ def change_from_json(body: Mapping[str, Any], names: tuple[str, ...] | None = No
             id=str(body["id"]),
             record=RecordId(body["entity"], _text(body["key"]), body.get("tenant") or None),
             action=Action(body["action"]),
-            fields={name: Value(decode(value), stamps.get(name, stamp)) for name, value in kept.items()},
+            fields={name: Value(decode(name, value), stamps.get(name, stamp)) for name, value in kept.items()},
             base={name: parse_stamp(base) if base else None for name, base in (body.get("base") or {}).items() if name in kept},
             deleted=parse_stamp(deleted) if deleted else None,
             deleted_base={name: parse_stamp(base) for name, base in (body.get("deleted_base") or {}).items()},
@@ -75,18 +76,18 @@ def _text(key: object) -> str:
     return key
 
 
-def side_to_json(side: Side, encode: Codec = _as_it_is) -> dict[str, Any]:
-    """Return one side of a conflict; a delete has a stamp and no value."""
-    return {"value": encode(side.value), "stamp": side.stamp} if isinstance(side, Value) else {"stamp": side}
+def side_to_json(name: str, side: Side, encode: Codec = _as_it_is) -> dict[str, Any]:
+    """Return one side of a conflict over the field `name`; a delete has a stamp and no value."""
+    return {"value": encode(name, side.value), "stamp": side.stamp} if isinstance(side, Value) else {"stamp": side}
 
 
-def side_from_json(body: Mapping[str, Any], decode: Codec = _as_it_is) -> Side:
+def side_from_json(name: str, body: Mapping[str, Any], decode: Codec = _as_it_is) -> Side:
     """Return the side that `side_to_json` wrote."""
     stamp = parse_stamp(body["stamp"])
-    return Value(decode(body["value"]), stamp) if "value" in body else stamp
+    return Value(decode(name, body["value"]), stamp) if "value" in body else stamp
 
 
-def result_from_json(body: Mapping[str, Any], change: Change) -> Result:
+def result_from_json(body: Mapping[str, Any], change: Change, decode: Codec = _as_it_is) -> Result:
     """Return what the backend answered for `change`; ValueError or KeyError if it is no result."""
     error = body.get("error") or {}
     return Result(
@@ -95,22 +96,22 @@ def result_from_json(body: Mapping[str, Any], change: Change) -> Result:
         applied=tuple(body.get("applied") or ()),
         stamps={name: parse_stamp(stamp) for name, stamp in (body.get("stamps") or {}).items() if stamp},
         deleted=Stamp(body["deleted"]) if body.get("deleted") else None,
-        conflicts=tuple(_conflict(each, change) for each in body.get("conflicts") or ()),
+        conflicts=tuple(_conflict(each, change, decode) for each in body.get("conflicts") or ()),
         problem=Problem(error.get("code", "malformed"), error.get("message", ""), error.get("fields") or {}) if error else None,
     )
 
 
-def _conflict(body: Mapping[str, Any], change: Change) -> Conflict:
+def _conflict(body: Mapping[str, Any], change: Change, decode: Codec) -> Conflict:
     name = body["field"]
     base = change.base.get(name, change.deleted_base.get(name))
-    local, incoming = side_from_json(body["local"]), side_from_json(body["incoming"])
+    local, incoming = side_from_json(name, body["local"], decode), side_from_json(name, body["incoming"], decode)
     return Conflict(body["id"], change.record, name, body["winner"], local, incoming, base)
 
 
-def record_from_json(body: Mapping[str, Any], names: tuple[str, ...]) -> Record:
+def record_from_json(body: Mapping[str, Any], names: tuple[str, ...], decode: Codec = _as_it_is) -> Record:
     """Return a record that the backend shows, with only the fields in `names`. A field with a stamp and no value is null."""
     stamps = {name: parse_stamp(stamp) for name, stamp in body["stamps"].items() if name in names}
-    fields = {name: Value(body["fields"].get(name), stamp) for name, stamp in stamps.items()}
+    fields = {name: Value(decode(name, body["fields"].get(name)), stamp) for name, stamp in stamps.items()}
     deleted = body.get("deleted")
     record = RecordId(body["entity"], body["key"], body.get("tenant") or None)
     return Record(record, Version(fields, parse_stamp(deleted) if deleted else None))

@@ -147,9 +147,10 @@ def _pair(name: str, spec: PairSpec) -> Pair:
 def _peer(name: str, pair: str) -> Peer:
     spec, entities = settings().peers[name], settings().pairs[pair].mapped()
     if isinstance(spec, RestQueueSpec):
-        names = {entity.name: entity.names for entity in entities}
         key = secret(spec.signing_key) if spec.signing_key else None
-        return RestQueue(name, spec.url, names, secret(spec.token), key, spec.timeout_seconds)
+        return RestQueue(
+            name, spec.url, {entity.name: entity for entity in entities}, secret(spec.token), key, spec.timeout_seconds
+        )
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep)
 
 

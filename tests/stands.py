@@ -154,7 +154,7 @@ class DjangoStand(Plain):
         super().__init__(request)
         self.backend = request.getfixturevalue("backend")
         self.backend.users.call("empty")
-        self.peer = self.backend.peer({"branch": NAMES})
+        self.peer = self.backend.peer([BRANCH])
 
     def save(self, key: str, **fields: object) -> None:
         self.backend.users.call("save", entity="branch", key=key, fields=_text(fields))

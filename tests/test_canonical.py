@@ -22,7 +22,7 @@ NUMBERS = {
     "one digit more": (333333333.33333325, "333333333.33333325"),
     "the last without an exponent": (0.000001, "0.000001"),
     "written out where Python has an exponent": (0.000015, "0.000015"),
-    "written out with many digits": (9.999999999999997e-05, "0.00009999999999999997"),
+    "written out with many digits": (9.995e-05, "0.00009995"),
     "the first with an exponent": (1e-7, "1e-7"),
     "an exponent without a leading zero": (9.999999999999997e-7, "9.999999999999997e-7"),
     "a negative one with digits": (-0.0000033333333333333333, "-0.0000033333333333333333"),
@@ -126,14 +126,13 @@ def test_two_values_are_one_if_their_json_is(one, other, equal):
     assert (fingerprint(one) == fingerprint(other)) is equal
 
 
-def _utf16_order_is_utf8_order(text):
+def _is_plain(text):
     return all(ord(letter) < 0xD800 for letter in text)
 
 
-numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False).filter(
-    lambda number: abs(number) < 1e21 and str(number) != "-0.0"
-)
-names = st.text().filter(_utf16_order_is_utf8_order)
+exact = 2**53 - 1
+numbers = st.integers(-exact, exact) | st.floats(-exact, exact).filter(lambda number: str(number) != "-0.0")
+names = st.text().filter(_is_plain)  # where the order of UTF-16 is that of UTF-8
 values = st.recursive(
     st.none() | st.booleans() | numbers | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),

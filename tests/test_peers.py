@@ -12,7 +12,21 @@ from stands import DjangoStand, EmulatorStand, MemoryFirestoreStand, MemoryStand
 from shared.model import Acknowledgement, Action, Change, Outcome, RecordId, Scope, Stamp, Value, stamp_at
 from shared.policy import Mode
 
-KEYS = ["plain", "with space", "a/b//c", "dots.and..more", "50%", "a%2Fb", "þjóð-Ω-日本", "e\u0301", "é", "😀", ".", "..", "__x__"]
+KEYS = [
+    "plain",
+    "with space",
+    "a/b//c",
+    "dots.and..more",
+    "50%",
+    "a%2Fb",
+    "þjóð-Ω-日本",
+    "e\u0301",
+    "é",
+    "😀",
+    ".",
+    "..",
+    "__x__",
+]
 EARLIER = datetime.now(UTC) - timedelta(days=1)
 
 

@@ -56,7 +56,7 @@ class Layout:
         if tombstone is None or tombstone.fields.get("deleted") is None:
             return Version()
         stamps, values = tombstone.fields["stamps"], tombstone.fields["fields"]
-        fields = {name: Value(loaded(values.get(name)), parse_stamp(stamp)) for name, stamp in stamps.items()}
+        fields = {name: Value(loaded(name, values.get(name)), parse_stamp(stamp)) for name, stamp in stamps.items()}
         return Version(fields, parse_stamp(tombstone.fields["deleted"]))
 
     def adoption(
@@ -78,7 +78,7 @@ class Layout:
         """Return `_sync` for a document that holds `version`. Lines of fields that are not synced any more stay."""
         lines = dict(_map(_map(document.fields.get(SYNC_FIELD)).get("fields")))
         lines |= {self.entity.by_name[name].at: f"{entry.stamp}|{entry.fingerprint}" for name, entry in index_of(version).items()}
-        values = {name: value.value for name, value in version.fields.items()}
+        values = {name: self.entity.at_backend(name, value.value) for name, value in version.fields.items()}
         return {"fields": lines, "hash": record_hash(record, values), "bucket": bucket_of(record)}
 
     def entry(self, change: Change, now: datetime) -> Write:
@@ -138,7 +138,7 @@ class Layout:
             "tenant": record.tenant,
             "key": record.key,
             "deleted": version.deleted,
-            "fields": {name: stored(value.value) for name, value in version.fields.items()},
+            "fields": {name: stored(name, value.value) for name, value in version.fields.items()},
             "stamps": {name: value.stamp for name, value in version.fields.items()},
             "removed": dict(removed),
             "expire_at": now + TOMBSTONE_RETENTION,
@@ -148,7 +148,7 @@ class Layout:
 def conflict_document(conflict: Conflict, pair: str, run_id: str, now: datetime) -> dict[str, Any]:
     """Return a conflict as `sync_conflicts` keeps it. Two values too large for one document: the winner's is left out,
     since the record itself holds it."""
-    local, incoming = wire.side_to_json(conflict.local, stored), wire.side_to_json(conflict.incoming, stored)
+    local, incoming = (wire.side_to_json(conflict.field, side, stored) for side in (conflict.local, conflict.incoming))
     winner = local if conflict.winner == "local" else incoming
     if len(repr(local).encode()) + len(repr(incoming).encode()) > LARGEST_DOCUMENT:
         winner.pop("value", None)

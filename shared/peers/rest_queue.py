@@ -20,6 +20,7 @@ import requests
 
 from shared import wire
 from shared.errors import TerminalBatch, TerminalRecord, Transient
+from shared.mapping import Entity
 from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, parse_instant
 from shared.policy import Mode
 from shared.retry import Backoff, call
@@ -32,14 +33,14 @@ GZIP_FROM = 2_000
 
 @dataclass(frozen=True)
 class RestQueue:
-    """The backend at `url`. `names` lists the synced fields of each entity; what else it sends is left out.
+    """The backend at `url`. What it sends besides the fields of `entities` is left out.
 
     `token` and `signing_key` are asked for on every call, so that they can be rotated.
     """
 
     name: str
     url: str
-    names: Mapping[str, tuple[str, ...]]
+    entities: Mapping[str, Entity]
     token: Callable[[], str]
     signing_key: Callable[[], str] | None = None
     timeout: float = 30.0
@@ -60,7 +61,8 @@ class RestQueue:
         malformed: dict[str, Problem] = {}
         for row in rows:
             try:
-                changes.append(wire.change_from_json(row, self.names.get(row["entity"])))
+                entity = self.entities[row["entity"]]
+                changes.append(wire.change_from_json(row, entity.names, entity.from_backend))
             except TerminalRecord as error:
                 malformed[str(row.get("id"))] = Problem(error.code, str(error))
         return Page(changes, malformed)
@@ -68,21 +70,25 @@ class RestQueue:
     def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
         """Post the changes, in as many requests as the limits of count and bytes ask for."""
         results: list[Result] = []
-        for some, bodies in _requests(changes):
+        for some, bodies in _requests(changes, self._body):
             head = json.dumps({"run_id": run_id, "mode": str(mode)})[:-1]
             answer = self._call("POST", "apply/", body=f'{head}, "changes": [{",".join(bodies)}]}}')
             rows = self._expect(answer, "apply/", lambda body: body["results"])
             results += self._results(rows, some)
         return results
 
+    def _body(self, change: Change) -> str:
+        return json.dumps(wire.change_to_json(change, self.entities[change.record.entity].at_backend))
+
     def _results(self, rows: Sequence[Mapping[str, Any]], changes: Sequence[Change]) -> list[Result]:
         if [row.get("id") for row in rows] != [change.id for change in changes]:
             raise TerminalBatch(
                 f"{self._at('apply/')}: the results are not those of the changes sent, in their order; is this a REST queue?"
             )
-        return self._expect(
-            rows, "apply/", lambda rows: [wire.result_from_json(row, each) for row, each in zip(rows, changes, strict=True)]
-        )
+        return self._expect(rows, "apply/", lambda rows: [self._result(*each) for each in zip(rows, changes, strict=True)])
+
+    def _result(self, row: Mapping[str, Any], change: Change) -> Result:
+        return wire.result_from_json(row, change, self.entities[change.record.entity].from_backend)
 
     def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
         """Mark queue entries as carried over, overtaken or failed."""
@@ -119,8 +125,8 @@ class RestQueue:
                 yield page
 
     def _records(self, entity: str, body: Any) -> list[Record]:
-        names = self.names[entity]
-        return self._expect(body, "records/", lambda body: [wire.record_from_json(row, names) for row in body["results"]])
+        names, decode = self.entities[entity].names, self.entities[entity].from_backend
+        return self._expect(body, "records/", lambda body: [wire.record_from_json(row, names, decode) for row in body["results"]])
 
     def status(self, scope: Scope) -> Status:
         """Return the queue's figures, over all entities of the backend."""
@@ -205,13 +211,13 @@ def _packed(body: str | None) -> tuple[bytes, dict[str, str]]:
     return gzip.compress(sent, compresslevel=1), headers | {"Content-Encoding": "gzip"}
 
 
-def _requests(changes: Sequence[Change]) -> Iterator[tuple[list[Change], list[str]]]:
+def _requests(changes: Sequence[Change], write: Callable[[Change], str]) -> Iterator[tuple[list[Change], list[str]]]:
     """Yield the changes with their JSON, cut so that no request passes the limits of the contract."""
     some: list[Change] = []
     bodies: list[str] = []
     size = 0
     for change in changes:
-        body = json.dumps(wire.change_to_json(change))
+        body = write(change)
         if some and (len(some) == MAX_ITEMS or size + len(body) > MAX_BYTES):
             yield some, bodies
             some, bodies, size = [], [], 0

@@ -1,0 +1,34 @@
+# Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
+.DEFAULT_GOAL := help
+.PHONY: help demo up check test lint clean venv
+
+PY := .venv/bin/python
+KEEP ?=
+export PYTHON
+
+help:  ## say what can be made
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: venv  ## show a sync in both directions, conflicts included, on this machine
+	@$(PY) -m local demo
+
+up: venv  ## start Firestore, Django and the functions, until Ctrl-C; KEEP=1 goes on with the last data
+	@$(PY) -m local up $(if $(filter-out 0 no false,$(KEEP)),--keep)
+
+check: lint  ## linters, types and the fast tests, in seconds
+	$(PY) -m pytest -q -m "not stack" tests
+
+test: lint  ## everything: also what needs the emulator and servers
+	$(PY) -m pytest -q tests
+
+lint: venv  ## linters and types only
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+clean:  ## delete what was made here: .venv, .local, caches
+	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@sh local/venv.sh

@@ -1,0 +1,189 @@
+"""People who work with the Django backend: plain ORM code in a process of its own, which knows nothing of the sync.
+
+Run by `DjangoUsers`; reads one JSON request a line on standard input and answers each with one line. It imports the
+models and nothing else of the project, so what it reads is an independent witness of what the database holds.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+from local.errors import StackError
+
+
+class DjangoUsers:
+    """A process of Django's users, inside `with`. `env` names the database, `manage` lies in the backend's folder."""
+
+    def __init__(self, env: Mapping[str, str], manage: Path) -> None:
+        """Describe the process; it starts with `with`."""
+        self._env, self._manage = dict(env), manage
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=self._manage.parent,
+            env=os.environ
+            | self._env
+            | {
+                "PYTHONPATH": f"{self._manage.parent}{os.pathsep}{Path(__file__).parent.parent}",
+                "DJANGO_SETTINGS_MODULE": "register.settings",
+            },
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+
+    def call(self, action: str, **details: Any) -> Any:
+        """Have one of them do something: `save`, `update`, `raw`, `delete`, `dump` or `empty`; returns what they see."""
+        if self._process is None or self._process.stdin is None or self._process.stdout is None:
+            raise StackError("Django's users are not there: use them inside `with`")
+        self._process.stdin.write(json.dumps({"action": action, **details}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise StackError(f"Django's users stopped at {action!r}; see what they printed on standard error")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise StackError(f"Django's users could not {action}: {answer['error']}")
+        return answer["result"]
+
+
+def _main() -> None:
+    import django
+
+    django.setup()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            action = _ACTIONS[request.pop("action")]
+            answer = {"result": action(**request)}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _model(entity: str) -> tuple[Any, str]:
+    from members import models  # type: ignore[import-not-found]  # the backend's, found on its own path
+
+    return {
+        "branch": (models.Branch, "code"),
+        "interest": (models.Interest, "slug"),
+        "member": (models.Member, "national_id"),
+        "event": (models.Event, "code"),
+    }[entity]
+
+
+def _save(entity: str, key: str, fields: Mapping[str, Any]) -> None:
+    """Change a record through its model, as the admin does; create it if it is not there."""
+    from django.db import transaction
+
+    model, key_name = _model(entity)
+    many = {each.name for each in model._meta.many_to_many}
+    with transaction.atomic():
+        record = model.objects.filter(**{key_name: key}).first() or model(**{key_name: key})
+        for name, value in fields.items():
+            if name not in many:
+                setattr(record, name, _python(model, name, value))
+        record.save()
+        for name in many & fields.keys():
+            getattr(record, name).set(_python(model, name, fields[name]))
+
+
+def _python(model: Any, name: str, value: Any) -> Any:
+    """Return a field's value as the ORM takes it: other records by their keys, the rest by the field itself."""
+    field = model._meta.get_field(name)
+    if not field.is_relation or value is None:
+        return field.to_python(value) if not field.is_relation else None
+    related = field.related_model
+    key_name = next(key for other, key in map(_model, ("branch", "interest")) if other is related)
+    if field.many_to_many:
+        return list(related.objects.filter(**{f"{key_name}__in": value}))
+    return related.objects.get(**{key_name: value})
+
+
+def _update(entity: str, keys: Iterable[str], fields: Mapping[str, Any]) -> int:
+    """Change many records in one statement."""
+    model, key_name = _model(entity)
+    values = {name: _python(model, name, value) for name, value in fields.items()}
+    return int(model.objects.filter(**{f"{key_name}__in": list(keys)}).update(**values))
+
+
+def _raw(entity: str, key: str, fields: Mapping[str, Any]) -> None:
+    """Change one record with SQL, past Django."""
+    from django.db import connection
+
+    model, key_name = _model(entity)
+    columns = [model._meta.get_field(name).column for name in fields]
+    sets = ", ".join(f"{connection.ops.quote_name(column)} = %s" for column in columns)
+    statement = f"UPDATE {model._meta.db_table} SET {sets} WHERE {key_name} = %s"  # noqa: S608  # names of our own models
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*fields.values(), key])
+
+
+def _delete(entity: str, key: str) -> None:
+    model, key_name = _model(entity)
+    model.objects.get(**{key_name: key}).delete()
+
+
+def _dump(entity: str) -> dict[str, dict[str, Any]]:
+    """Return every record of an entity by its key, nulls and empty sets left out, exact to the last digit."""
+    model, key_name = _model(entity)
+    plain = [each for each in model._meta.concrete_fields if each.name not in {"id", key_name}]
+    many = [each.name for each in model._meta.many_to_many]
+    records = model.objects.select_related(*(each.name for each in plain if each.is_relation)).prefetch_related(*many)
+    return {getattr(record, key_name): _shown(record, plain, many) for record in records}
+
+
+def _shown(record: Any, plain: Iterable[Any], many: Iterable[str]) -> dict[str, Any]:
+    values = {each.name: getattr(record, each.name) for each in plain}
+    sets = {name: sorted(each.slug for each in getattr(record, name).all()) for name in many}
+    return {name: _exact(value) for name, value in (values | sets).items() if value not in (None, [])}
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    return getattr(value, "code", value)
+
+
+def _empty() -> None:
+    """Forget all records and all that was queued; the tokens stay."""
+    from django.apps import apps
+    from django.db import connection
+
+    models = [each for each in apps.get_models(include_auto_created=True) if each._meta.app_label in {"members", "syncqueue"}]
+    tables = [each._meta.db_table for each in models if each.__name__ != "SyncToken"]
+    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608  # names of our own models
+
+
+_ACTIONS: Mapping[str, Callable[..., Any]] = {
+    "save": _save,
+    "update": _update,
+    "raw": _raw,
+    "delete": _delete,
+    "dump": _dump,
+    "empty": _empty,
+}
+
+if __name__ == "__main__":
+    _main()

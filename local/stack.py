@@ -1,0 +1,235 @@
+"""The whole stack on this machine: secrets, emulator, backend and functions, wired to each other."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from local.backend import Backend
+from local.bundle import ROOT, stage
+from local.emulator import PROJECT, Emulator
+from local.errors import StackError
+from local.ports import HOST, port_from
+from local.process import Child
+from local.secrets import SecretServer, read_secrets, write_secrets
+from local.triggers import triggers
+from local.web import answers, call
+
+if TYPE_CHECKING:
+    from google.cloud.firestore import Client
+
+# Served under these names, as in production; the last two are of use only here.
+SECRETS = ("django-token", "operator-token", "log-key", "django-secret-key", "admin-password")
+
+
+class Stack:
+    """Everything running, inside `with`. Another stack may run beside it, in another folder.
+
+    `folder` holds what the stack keeps: database, secrets, logs, bundle and, with `keep`, Firestore's documents.
+    Without `keep` it starts empty. `triggers` maps event functions to the document patterns they listen to, such as
+    `{"track_member_changes": "members/{id}"}`; by default, what sync.yaml says. `root` is where functions/, shared/,
+    backend/ and sync.yaml lie. Always starts an emulator of its own, since one that runs already posts its events elsewhere.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: bool = False,
+        triggers: Mapping[str, str] | None = None,
+        members: int = 0,
+        functions_env: Mapping[str, str] | None = None,
+        backend: bool = True,
+        root: Path = ROOT,
+    ) -> None:
+        """Describe the stack; nothing starts, and nothing is deleted, before `with`."""
+        self.folder, self.project = folder.resolve(), PROJECT
+        self.logs = self.folder / "logs"
+        self._keep, self._triggers, self._members = keep, triggers, members
+        self._functions_env, self._with_backend, self._root = dict(functions_env or {}), backend, root
+        self._exits = ExitStack()
+        self.emulator: Emulator
+        self.backend: Backend | None = None
+        self._functions: Child
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            exits.enter_context(_only_user(self.folder))
+            self._prepare_folder()
+            self._choose_ports()
+            self._start(exits)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def _prepare_folder(self) -> None:
+        for kept in self.folder.iterdir() if not self._keep else [self.logs]:
+            if kept.is_dir():
+                shutil.rmtree(kept)
+            elif kept.name != LOCK:
+                kept.unlink(missing_ok=True)
+        self.logs.mkdir(exist_ok=True)
+        self._secrets_file = self.folder / "secrets.json"
+        known = read_secrets(self._secrets_file) if self._secrets_file.exists() else {}
+        write_secrets(self._secrets_file, {name: secrets.token_hex(24) for name in SECRETS} | known)
+
+    def _choose_ports(self) -> None:
+        self._ports = {part: port_from(f"BOTHWAYS_{part.upper()}_PORT") for part in PARTS}
+        self.functions_url = f"http://{HOST}:{self._ports['functions']}"
+
+    def _start(self, exits: ExitStack) -> None:
+        """Start in this order, so that each part finds what it needs; ExitStack stops in the reverse."""
+        self._secret_server = SecretServer(self._secrets_file, project=self.project, port=self._ports["secrets"])
+        exits.enter_context(self._secret_server)
+        self.emulator = exits.enter_context(self._described_emulator())
+        exits.callback(self._save_documents)
+        if self._with_backend:
+            self.backend = exits.enter_context(self._described_backend())
+        self._functions = exits.enter_context(self._described_functions())
+        self._functions.wait_ready(lambda: answers(f"{self.functions_url}/"))
+        self._register_triggers()
+
+    def _described_emulator(self) -> Emulator:
+        saved = self.folder / DOCUMENTS
+        return Emulator(
+            self._ports["emulator"],
+            functions=f"{HOST}:{self._ports['functions']}",
+            rules=ROOT / "firestore.rules",
+            project=self.project,
+            log=self.logs / "emulator.log",
+            imported=saved if saved.exists() else None,
+        )
+
+    def _described_backend(self) -> Backend:
+        return Backend(
+            self.folder,
+            token=self.backend_token,
+            secret_key=self.secret("django-secret-key"),
+            port=self._ports["backend"],
+            members=self._members,
+            log=self.logs / "backend.log",
+            manage=self._root / "backend" / "manage.py",
+        )
+
+    def _described_functions(self) -> Child:
+        bundle = stage(self.folder / "bundle", self._root)
+        options = ["--bundle", str(bundle), "--port", str(self._ports["functions"])]
+        command = [sys.executable, "-m", "local.functions", *options]
+        env = self.env | self._functions_env
+        return Child("the functions host", command, log=self.logs / "functions.log", env=env, cwd=ROOT)
+
+    def _register_triggers(self) -> None:
+        """Tell the emulator; a trigger with no function behind it would lose every event without a word."""
+        served: dict[str, str] = json.loads(call("GET", f"{self.functions_url}/")[1])["functions"]
+        wanted = triggers(self._root / "sync.yaml") if self._triggers is None else self._triggers
+        for name, pattern in wanted.items():
+            if served.get(name) != "cloudevent":
+                raise StackError(f"functions/main.py has no event function {name} for the trigger on {pattern}: add it")
+            self.emulator.register_trigger(name, pattern)
+
+    def _save_documents(self) -> None:
+        if not self._keep:
+            return
+        new = self.folder / f"{DOCUMENTS}.new"
+        shutil.rmtree(new, ignore_errors=True)
+        self.emulator.export(new)
+        shutil.rmtree(self.folder / DOCUMENTS, ignore_errors=True)
+        new.replace(self.folder / DOCUMENTS)
+
+    def check(self) -> None:
+        """Raise StackError if a part has stopped by itself."""
+        parts = {"emulator": self.emulator.pid, "functions": self._functions.pid}
+        if self.backend:
+            parts["backend"] = self.backend.pid
+        for name, pid in parts.items():
+            if pid is None:
+                raise StackError(f"the {name} stopped by itself: {self.logs / name}.log tells why; start again")
+
+    def secret(self, name: str) -> str:
+        """Return a secret of this stack, one of SECRETS."""
+        return read_secrets(self._secrets_file)[name]
+
+    @property
+    def emulator_host(self) -> str:
+        """HOST:PORT of Firestore."""
+        return self.emulator.host
+
+    @property
+    def secrets_host(self) -> str:
+        """HOST:PORT of Secret Manager."""
+        return self._secret_server.address
+
+    @property
+    def backend_url(self) -> str:
+        """Where the REST queue is mounted."""
+        return self.backend.url if self.backend else ""
+
+    @property
+    def backend_token(self) -> str:
+        """What the sync presents to the backend."""
+        return self.secret("django-token")
+
+    @property
+    def operator_token(self) -> str:
+        """What an operator presents to the functions."""
+        return self.secret("operator-token")
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a process that is to work with this stack, functions included."""
+        return {
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "FIRESTORE_EMULATOR_HOST": self.emulator_host,
+            "SECRET_MANAGER_HOST": self.secrets_host,
+            "DJANGO_URL": self.backend_url,
+            "PYTHONUNBUFFERED": "1",
+            "NO_PROXY": f"{HOST},localhost",
+        }
+
+    def firestore(self) -> "Client":
+        """Return a new client of the emulator, with an owner's rights."""
+        from google.cloud.firestore import Client
+
+        with _environment(FIRESTORE_EMULATOR_HOST=self.emulator_host):  # the client has no argument for it
+            return Client(project=self.project)
+
+
+PARTS = ("secrets", "emulator", "backend", "functions")
+DOCUMENTS = "firestore"
+LOCK = "lock"
+
+
+@contextmanager
+def _only_user(folder: Path) -> Iterator[None]:
+    """Hold the folder: a second stack in it would delete the first one's database, and a stack in a home folder all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not (folder / LOCK).exists():
+        raise StackError(f"{folder} is not empty and was not made by a stack: name another folder")
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise StackError(f"another stack is running in {folder}: stop it, or use another folder") from exc
+        yield
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

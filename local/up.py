@@ -1,0 +1,58 @@
+"""`make up`: the stack, its addresses and its tokens, until Ctrl-C."""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from local.backend import ADMIN
+from local.bundle import ROOT
+from local.stack import Stack
+
+FOLDER = ROOT / ".local" / "up"
+MEMBERS = 100
+CHECK_SECONDS = 0.5
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Start the stack, say where everything is, and wait. Raises StackError when a part stops by itself."""
+    parser = argparse.ArgumentParser(prog="python -m local up", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="go on with the last start's database, documents and tokens")
+    parser.add_argument("--members", type=int, default=MEMBERS, help="how many to put into the backend (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps its files (.local/up)")
+    options = parser.parse_args(arguments)
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console.print("starting Firestore, Django and the functions ...")
+    with Stack(options.folder, keep=options.keep, members=options.members) as stack:
+        for line in welcome(stack):
+            console.print(line)
+        while True:
+            stack.check()
+            time.sleep(CHECK_SECONDS)
+
+
+def welcome(stack: Stack) -> Iterator[str]:
+    """Yield what a newcomer needs, one line each: addresses, a login, a first command."""
+    if stack.backend:
+        password = stack.secret("admin-password")
+        stack.backend.set_admin(password)
+        yield f"Django admin   {stack.backend.site}/admin/   log in as {ADMIN} with {password}"
+        yield f"REST queue     {stack.backend_url}   token {stack.backend_token}"
+    yield f"Functions      {stack.functions_url}   token {stack.operator_token}"
+    yield f"Firestore      FIRESTORE_EMULATOR_HOST={stack.emulator_host} GOOGLE_CLOUD_PROJECT={stack.project}"
+    yield f"Secrets        SECRET_MANAGER_HOST={stack.secrets_host}"
+    yield f"Logs           {_short(stack.logs)}"
+    yield ""
+    yield "Run a sync:"
+    yield (
+        f'  curl -X POST -H "Authorization: Bearer {stack.operator_token}" '
+        f"-H 'Content-Type: application/json' -d '{{}}' {stack.functions_url}/bidirectional_sync"
+    )
+    yield ""
+    yield "Ctrl-C stops everything. The next `make up` starts empty; `make up KEEP=1` goes on with what is there."
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,505 @@
+"""Schedules that broke simpler designs. Each ends well, and each ends badly again once its rule is taken out.
+
+The second half is the only place where replacing our own code is right: a planted bug shows that the schedule still
+tells the rule from its obvious simplification. A plant is a small wrong implementation of one rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from memory_firestore import MemoryFirestore
+from world import World
+
+from shared import engine, reconcile, tracker
+from shared.model import Action, Change, Record, Version, stamp_after
+from shared.peers.documents import Contended
+from shared.peers.firestore import FirestorePeer
+from shared.peers.memory import MemoryPeer
+from shared.policy import decide
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+class Crash(BaseException):
+    """The process is gone; nothing may catch it."""
+
+
+def synced(w: World) -> None:
+    """Both sides hold x with a, b and c = 0."""
+    w.d_save("x", a=0, b=0, c=0)
+    w.settle()
+
+
+def at(w: World, call: str, number: int, act: Callable[[], None]) -> None:
+    """Let something happen once, when Firestore is called so for the n-th time from now."""
+    left = number
+
+    def fault(name: str) -> None:
+        nonlocal left
+        left -= name == call
+        if left == 0:
+            w.database.fault = lambda _: None
+            act()
+
+    w.database.fault = fault
+
+
+def crash_at(w: World, call: str, number: int, work: Callable[[], Any]) -> None:
+    """Do the work and lose the process in the middle of it; its lease runs out."""
+
+    def crash() -> None:
+        raise Crash
+
+    at(w, call, number, crash)
+    with pytest.raises(Crash):
+        work()
+    for path in [path for path in w.database.documents if path.startswith("sync_leases/")]:
+        del w.database.documents[path]
+
+
+def lose_events(w: World) -> None:
+    w.events()
+    w.late.clear()
+
+
+# The schedules
+
+
+def an_edit_waits_for_its_event_while_the_other_side_is_carried(w: World) -> None:
+    synced(w)
+    w.f_update("x", a=1)
+    w.d_save("x", a=2)
+    w.f_update("x", b=3)
+    w.sync()
+    w.deliver()
+
+
+def a_carried_edit_is_answered_on_both_sides_before_it_is_acknowledged(w: World) -> None:
+    synced(w)
+    w.f_update("x", a=1)
+    w.deliver_all()
+
+    def meanwhile() -> None:
+        w.d_save("x", a=2)
+        w.f_update("x", b=3)
+
+    at(w, "write", 1, meanwhile)
+    w.sync()
+
+
+def the_tracker_is_cut_off_after_its_first_commit(w: World) -> None:
+    synced(w)
+    w.f_update("x", a=1)
+    crash_at(w, "committed", 1, lambda: w.deliver(keep=True))
+    w.sync()
+    w.d_save("x", a=2)
+    w.f_update("x", b=3)
+
+
+def two_edits_follow_a_value_from_the_future(w: World) -> None:
+    w.d_save("x", a=5, b=0, c=0)
+    w.sync()
+    if not w.f_values("x"):  # it waits until Firestore's clock is as far
+        w.settle()
+    w.f_update("x", a=9)  # larger than 2: a tie would fall to it
+    w.deliver_all()
+    crash_at(w, "write", 1, w.sync)
+    w.f_update("x", a=2)
+
+
+def a_blind_set_follows_a_value_from_the_future(w: World) -> None:
+    w.d_save("x", a=5, b=0, c=0)
+    w.sync()
+    w.deliver_all()
+    w.f_set("x", a=1, b=0, c=0)
+
+
+def a_delete_and_a_creation_follow_a_value_from_the_future(w: World) -> None:
+    w.d_save("x", a=5, b=0, c=0)
+    w.sync()
+    w.deliver_all()
+    w.f_delete("x")
+    w.f_set("x", a=1, b=0, c=0)
+
+
+def a_value_is_changed_and_changed_back_before_its_events_come(w: World) -> None:
+    synced(w)
+    w.f_update("x", a=1)
+    w.f_update("x", a=0)
+
+
+def an_edit_and_a_delete_wait_together_and_the_other_side_revives(w: World) -> None:
+    synced(w)
+    w.d_save("x", b=2)
+    w.d_delete("x")
+    w.f_update("x", a=3)
+
+
+def an_edit_is_deleted_before_it_was_seen_and_the_other_side_revives(w: World) -> None:
+    synced(w)
+    w.f_update("x", a=1)
+    w.f_delete("x")
+    w.deliver_all()
+    w.d_save("x", b=2)
+
+
+def the_event_of_a_delete_comes_after_a_run_put_the_document_back(w: World) -> None:
+    synced(w)
+    w.d_save("x", a=1)
+    w.clock.tick(2)  # an event's own time has whole seconds
+    w.f_delete("x")
+    w.sync()
+    assert w.f_values("x"), "the run put it back"
+
+
+def two_deletes_come_in_the_wrong_order_and_the_other_side_revives(w: World) -> None:
+    synced(w)
+    w.f_update("x", c=5)
+    w.deliver_all()
+    w.d_save("x", a=1)
+    w.f_delete("x")
+    w.sync()
+    assert w.f_values("x") == {"a": 1, "b": 0, "c": 0}, "the run put it back as Django knew it then"
+    w.f_delete("x")
+    while w.events():
+        w.deliver(index=-1)
+    w.d_save("x", b=7)
+
+
+def a_delete_is_merged_while_reconcile_makes_the_document(w: World) -> None:
+    synced(w)
+    w.f_delete("x")
+    w.events()
+    at(w, "commit", 2, w.deliver_all)
+    w.reconcile()
+    assert not w.late, "the delete was merged in between"
+
+
+def a_raw_edit_is_deleted_and_the_other_side_revives(w: World) -> None:
+    synced(w)
+    w.d_raw("x", a=1)
+    w.d_delete("x")
+    w.f_update("x", b=2)
+
+
+def a_document_is_lost_while_an_edit_of_it_waits(w: World) -> None:
+    synced(w)
+    w.f_update("x", a=1)
+    w.deliver_all()
+    w.f_delete("x")
+    lose_events(w)
+    w.reconcile()
+
+
+def a_user_edits_between_adopting_and_reading(w: World) -> None:
+    synced(w)
+    del w.django.rows[w.id("x")]  # past the queue: reconcile is to put it back
+    at(w, "get", 3, lambda: w.f_update("x", a=1))
+    w.reconcile()
+    assert w.d_values("x"), "reconcile put it back"
+    w.f_update("x", a=0)
+
+
+# The same rules, taken out
+
+
+def each_path_stamps_for_itself(patch: pytest.MonkeyPatch) -> None:
+    """Applying stamps an unseen edit with the document's time, and keeps that to itself; the event stamps it with its own."""
+
+    def at_hand(peer: FirestorePeer, change: Change, document: Any, results: dict[str, Any]) -> None:
+        version, steps = peer.layouts["thing"].adoption(change.record, document)[1], []
+        peer._plan(change, decide(version, change), document, None, version, steps, results)
+        results |= peer._write(steps, "planted")
+
+    def from_the_event(peer: FirestorePeer, record: Any, document: Any) -> bool:
+        current = peer.documents.get([document.path])[0][document.path]
+        stamped_then = replace(current, update_time=document.update_time)
+        if peer.layouts["thing"].held(record, current).unseen():
+            writes = peer.layouts["thing"].adoption(record, stamped_then)[2]
+            peer.documents.commit([replace(each, seen=None) for each in writes])
+        return True
+
+    patch.setattr(FirestorePeer, "_adopt_or_say", at_hand)
+    patch.setattr(FirestorePeer, "adopt", from_the_event)
+
+
+def acknowledging_writes_the_index(patch: pytest.MonkeyPatch) -> None:
+    """Adopting only queues; the document learns of it when the entry is acknowledged, if it is still the same then."""
+    acknowledge = FirestorePeer.acknowledge
+
+    def late_index(peer: FirestorePeer, run_id: str, done: Any) -> None:
+        acknowledge(peer, run_id, done)
+        for id in done.synced:
+            record = peer.layouts["thing"].entity.record(f"things/{id.split(':')[1]}")
+            document = peer.documents.get([peer.layouts["thing"].path(record)])[0].popitem()[1]
+            change, _, writes = peer.layouts["thing"].adoption(record, document)
+            if change.id == id:
+                peer.documents.commit(writes[:1])
+
+    patch.setattr(FirestorePeer, "adopt", only_queues)
+    patch.setattr(FirestorePeer, "acknowledge", late_index)
+
+
+def only_queues(peer: FirestorePeer, record: Any, document: Any) -> bool:
+    """Queue what the document says, and leave its index as it is."""
+    peer.documents.commit([peer.layouts["thing"].adoption(record, document)[2][1]])
+    return True
+
+
+def the_queue_entry_and_the_index_are_two_commits(patch: pytest.MonkeyPatch) -> None:
+    def adopt(peer: FirestorePeer, record: Any, document: Any) -> bool:
+        index, entry, *_ = peer.layouts["thing"].adoption(record, document)[2]
+        peer.documents.commit([entry])
+        with suppress(Contended):
+            peer.documents.commit([index])
+        return True
+
+    patch.setattr(FirestorePeer, "adopt", adopt)
+
+
+def stamps_from_the_future_are_taken(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FirestorePeer, "_not_from_the_future", lambda peer, placed, read_at, results: placed)
+
+
+def stamps_from_the_future_are_taken_and_acknowledging_writes_the_index(patch: pytest.MonkeyPatch) -> None:
+    """An index that is written late was sound as long as nothing came from the future."""
+    stamps_from_the_future_are_taken(patch)
+    acknowledging_writes_the_index(patch)
+
+
+def the_event_alone_counts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FirestorePeer, "adopt", only_queues)
+
+
+def only_the_last_action_is_sent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engine, "collapse", lambda edits: replace(max(edits, key=lambda edit: edit.latest), edits=tuple(edits)))
+
+
+def a_delete_carries_nothing(patch: pytest.MonkeyPatch) -> None:
+    delete = tracker._delete_change
+    patch.setattr(tracker, "_delete_change", lambda *given: replace(delete(*given), fields={}, base={}))
+
+
+def a_delete_event_trusts_its_own_document(patch: pytest.MonkeyPatch) -> None:
+    def writes(peer: FirestorePeer, poke: Any, old: Any, transaction: bytes) -> list[Any]:
+        layout, version = peer.layouts["thing"], tracker._deleted_version(peer.layouts["thing"], poke.record, old)
+        change = tracker._delete_change(layout, poke.record, old, version, poke.time)
+        grave = layout.writes(poke.record, old, None, Version(version.fields, change.deleted), peer.now())[0]
+        return [grave, layout.entry(change, peer.now())]
+
+    patch.setattr(tracker, "_delete_writes", writes)
+
+
+def any_larger_tombstone_skips_a_delete(patch: pytest.MonkeyPatch) -> None:
+    def skips(old: Version, held: Version) -> bool:
+        return held.deleted is not None and all(value.stamp < held.deleted for value in old.fields.values())
+
+    patch.setattr(tracker, "_is_held", skips)
+
+
+def a_later_update_time_skips_a_delete(patch: pytest.MonkeyPatch) -> None:
+    writes = tracker._delete_writes
+
+    def skipping(peer: FirestorePeer, poke: Any, old: Any, transaction: bytes) -> list[Any]:
+        layout = peer.layouts["thing"]
+        paths = [layout.path(poke.record), layout.tombstone_path(poke.record)]
+        times = [each.update_time for each in peer.documents.get(paths)[0].values() if each.exists]
+        return [] if any(time > old.update_time for time in times) else writes(peer, poke, old, transaction)
+
+    patch.setattr(tracker, "_delete_writes", skipping)
+
+
+def a_creation_trusts_what_was_read_before(patch: pytest.MonkeyPatch) -> None:
+    """Applying begins no transaction: what it reads of the tombstone is not held to until the commit."""
+    apply = FirestorePeer._in_one_transaction
+
+    def untied(peer: FirestorePeer, *given: Any) -> Any:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(MemoryFirestore, "begin", lambda database: b"")
+            return apply(peer, *given)
+
+    patch.setattr(FirestorePeer, "_in_one_transaction", untied)
+
+
+def a_delete_does_not_adopt_raw_drift(patch: pytest.MonkeyPatch) -> None:
+    def delete(peer: MemoryPeer, record: Any) -> None:
+        version = peer._held(record).version()
+        stamps = {name: value.stamp for name, value in version.fields.items()}
+        stamp = stamp_after(peer.now(), peer.name, list(stamps.values()))
+        peer._hold(record, Version(version.fields, stamp))
+        peer._enqueue(Change(peer._next_id(), record, Action.DELETE, deleted=stamp, deleted_base=stamps))
+
+    patch.setattr(MemoryPeer, "delete", delete)
+
+
+def reconcile_leaves_the_queues_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reconcile, "_drain", lambda run: None)
+
+
+def what_was_adopted_before_is_shown_as_it_is_now(patch: pytest.MonkeyPatch) -> None:
+    def read(peer: FirestorePeer, ids: Any, found: dict[Any, Record], adopting: bool) -> list[Any]:
+        for id in ids:
+            document = peer.documents.get([peer.layouts["thing"].path(id)])[0].popitem()[1]
+            found[id] = Record(id, peer.layouts["thing"].held(id, document).version())
+        return []
+
+    patch.setattr(FirestorePeer, "_read_once", read)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A schedule, how x ends on both sides (None: gone), and the simplifications under which it does not."""
+
+    steps: Callable[[World], None]
+    ends: Mapping[str, int] | None
+    plants: tuple[Plant, ...]
+    ahead: float = 0.0
+
+
+ROWS = {
+    row.steps.__name__: row
+    for row in [
+        # One edit, one stamp: it is adopted before anything is merged with it. Django's 2 lies in the conflicts.
+        Row(
+            an_edit_waits_for_its_event_while_the_other_side_is_carried, {"a": 1, "b": 3, "c": 0}, (each_path_stamps_for_itself,)
+        ),
+        # Acknowledging touches only the queue.
+        Row(
+            a_carried_edit_is_answered_on_both_sides_before_it_is_acknowledged,
+            {"a": 2, "b": 3, "c": 0},
+            (acknowledging_writes_the_index,),
+        ),
+        # Adopting is one commit.
+        Row(
+            the_tracker_is_cut_off_after_its_first_commit,
+            {"a": 2, "b": 3, "c": 0},
+            (the_queue_entry_and_the_index_are_two_commits,),
+        ),
+        # Firestore takes no stamp from the future: two edits on top of it would get the same one.
+        Row(
+            two_edits_follow_a_value_from_the_future,
+            {"a": 2, "b": 0, "c": 0},
+            (stamps_from_the_future_are_taken_and_acknowledging_writes_the_index,),
+            ahead=180,
+        ),
+        # A client that knows of no stamps could not beat it. Here Django's waiting value is the later one, and wins.
+        Row(
+            a_blind_set_follows_a_value_from_the_future, {"a": 5, "b": 0, "c": 0}, (stamps_from_the_future_are_taken,), ahead=180
+        ),
+        # A few seconds are slept out: then the client's is the later one.
+        Row(
+            a_delete_and_a_creation_follow_a_value_from_the_future,
+            {"a": 1, "b": 0, "c": 0},
+            (stamps_from_the_future_are_taken,),
+            ahead=4,
+        ),
+        # An event is a poke: the current document counts.
+        Row(a_value_is_changed_and_changed_back_before_its_events_come, {"a": 0, "b": 0, "c": 0}, (the_event_alone_counts,)),
+        # Collapse is merge: a change may carry fields and a delete.
+        Row(
+            an_edit_and_a_delete_wait_together_and_the_other_side_revives,
+            {"a": 3, "b": 2, "c": 0},
+            (only_the_last_action_is_sent,),
+        ),
+        # A delete carries what was unseen in the old document.
+        Row(
+            an_edit_is_deleted_before_it_was_seen_and_the_other_side_revives,
+            {"a": 1, "b": 2, "c": 0},
+            (a_delete_carries_nothing,),
+        ),
+        # A delete is merged into the current document, not into that of its event.
+        Row(the_event_of_a_delete_comes_after_a_run_put_the_document_back, None, (a_delete_event_trusts_its_own_document,)),
+        # A delete is skipped only if all that it knows is held, and a tombstone stands over it.
+        Row(
+            two_deletes_come_in_the_wrong_order_and_the_other_side_revives,
+            {"a": 1, "b": 7, "c": 5},
+            (any_larger_tombstone_skips_a_delete, a_later_update_time_skips_a_delete),
+        ),
+        # A document is made only together with a look at its tombstone.
+        Row(a_delete_is_merged_while_reconcile_makes_the_document, None, (a_creation_trusts_what_was_read_before,)),
+        # Every local write first adopts the raw drift of its record.
+        Row(a_raw_edit_is_deleted_and_the_other_side_revives, {"a": 1, "b": 2, "c": 0}, (a_delete_does_not_adopt_raw_drift,)),
+        # Reconcile drains both queues first.
+        Row(a_document_is_lost_while_an_edit_of_it_waits, {"a": 1, "b": 0, "c": 0}, (reconcile_leaves_the_queues_alone,)),
+        # A record is read again until nothing in it is unseen.
+        Row(
+            a_user_edits_between_adopting_and_reading, {"a": 0, "b": 0, "c": 0}, (what_was_adopted_before_is_shown_as_it_is_now,)
+        ),
+    ]
+}
+PLANTED = {f"{plant.__name__}-{name}": (row, plant) for name, row in ROWS.items() for plant in row.plants}
+
+
+def play(row: Row) -> World:
+    w = World(ahead=row.ahead)
+    row.steps(w)
+    return w
+
+
+def ends_well(w: World, ends: Mapping[str, int] | None) -> None:
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == ends
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_it_ends_well(row: Row) -> None:
+    ends_well(play(row), row.ends)
+
+
+@pytest.mark.parametrize("row, plant", PLANTED.values(), ids=PLANTED)
+def test_it_ends_badly_once_its_rule_is_taken_out(row: Row, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    w = play(row)
+    with pytest.raises(AssertionError):
+        ends_well(w, row.ends)
+
+
+def test_an_index_that_is_written_late_is_sound_without_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is the future that breaks the schedule with two plants."""
+    acknowledging_writes_the_index(monkeypatch)
+    row = ROWS["two_edits_follow_a_value_from_the_future"]
+    ends_well(play(row), row.ends)
+
+
+# Known and accepted
+
+
+@pytest.mark.parametrize("write", [World.f_update, World.d_raw])
+def test_a_value_overwritten_on_its_own_side_before_it_was_adopted_leaves_no_trace(write: Callable[..., None]) -> None:
+    w = World()
+    synced(w)
+    write(w, "x", a=1)
+    write(w, "x", a=2)
+    w.django.read([w.id("x")])
+    ends_well(w, {"a": 2, "b": 0, "c": 0})
+    assert w.conflicts() == []
+    assert not any("'value': 1," in repr(each.fields) for path, each in w.database.documents.items() if "queue" in path)
+
+
+def test_after_a_blind_set_unchanged_fields_count_as_rewritten_and_what_they_overtake_is_kept() -> None:
+    w = World()
+    synced(w)
+    w.d_save("x", a=1)
+    w.f_set("x", a=0, b=0, c=7)
+    ends_well(w, {"a": 0, "b": 0, "c": 7})
+    # What had seen nothing is in conflict with all that it changes.
+    assert sorted((field, winner) for _, field, winner in w.conflicts()) == [("a", "local"), ("c", "incoming")]
+
+
+def test_an_edit_of_a_document_put_back_may_bring_older_values_of_the_late_delete_to_both_sides() -> None:
+    w = World()
+    synced(w)
+    w.f_update("x", c=5)
+    w.clock.tick(2)
+    w.f_delete("x")
+    w.d_save("x", a=1)
+    w.sync()
+    assert w.f_values("x") == {"a": 1, "b": 0, "c": 0}, "the run put it back, without the 5 that no event had told of"
+    w.f_update("x", b=6)
+    ends_well(w, {"a": 1, "b": 6, "c": 5})

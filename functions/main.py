@@ -44,3 +44,9 @@ def track_branch_changes(event: CloudEvent) -> None:
 def track_interest_changes(event: CloudEvent) -> None:
     """Queue what was written to an interest's document."""
     events.receive(event, "interest")
+
+
+@functions_framework.cloud_event
+def track_event_changes(event: CloudEvent) -> None:
+    """Queue what was written to an event's document."""
+    events.receive(event, "event")

@@ -47,7 +47,7 @@ class DjangoUsers:
             self._process = None
 
     def call(self, action: str, **details: Any) -> Any:
-        """Have one of them do something: `save`, `update`, `raw`, `delete`, `dump` or `empty`; returns what they see."""
+        """Have one of them do something, one of _ACTIONS; returns what they see."""
         if self._process is None or self._process.stdin is None or self._process.stdout is None:
             raise StackError("Django's users are not there: use them inside `with`")
         self._process.stdin.write(json.dumps({"action": action, **details}) + "\n")
@@ -106,8 +106,10 @@ def _save(entity: str, key: str, fields: Mapping[str, Any]) -> None:
 def _python(model: Any, name: str, value: Any) -> Any:
     """Return a field's value as the ORM takes it: other records by their keys, the rest by the field itself."""
     field = model._meta.get_field(name)
-    if not field.is_relation or value is None:
-        return field.to_python(value) if not field.is_relation else None
+    if not field.is_relation:
+        return field.to_python(value)
+    if value is None:
+        return [] if field.many_to_many else None
     related = field.related_model
     key_name = next(key for other, key in map(_model, ("branch", "interest")) if other is related)
     if field.many_to_many:
@@ -132,6 +134,23 @@ def _raw(entity: str, key: str, fields: Mapping[str, Any]) -> None:
     statement = f"UPDATE {model._meta.db_table} SET {sets} WHERE {key_name} = %s"  # noqa: S608  # names of our own models
     with connection.cursor() as cursor:
         cursor.execute(statement, [*fields.values(), key])
+
+
+def _raw_insert(entity: str, key: str, fields: Mapping[str, Any]) -> None:
+    """Add a record with SQL, as one that was there before the sync came."""
+    from django.db import connection
+
+    model, key_name = _model(entity)
+    columns = [key_name, *(model._meta.get_field(name).column for name in fields)]
+    names, marks = ", ".join(map(connection.ops.quote_name, columns)), ", ".join("%s" for _ in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {model._meta.db_table} ({names}) VALUES ({marks})", [key, *fields.values()])  # noqa: S608
+
+
+def _rows(entity: str) -> list[dict[str, Any]]:
+    """Return every record with its key among its fields, for entities whose keys are unique per tenant only."""
+    model, _ = _model(entity)
+    return [{name: _exact(value) for name, value in row.items()} for row in model.objects.values()]
 
 
 def _delete(entity: str, key: str) -> None:
@@ -177,6 +196,8 @@ def _empty() -> None:
 
 
 _ACTIONS: Mapping[str, Callable[..., Any]] = {
+    "rows": _rows,
+    "raw_insert": _raw_insert,
     "save": _save,
     "update": _update,
     "raw": _raw,

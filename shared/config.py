@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shared import mapping
-from shared.errors import ConfigError
+from shared.errors import ConfigError, TerminalRecord
 from shared.mapping import SYNC_FIELD, Type
 
 NAME = r"^[a-z][a-z0-9_-]{0,31}$"
@@ -27,12 +27,19 @@ class Part(BaseModel):
 
 
 class FieldSpec(Part):
-    """A synced field: its type, its name in Firestore, the decimal places, the entity that a reference points to."""
+    """A synced field: its type, its name in Firestore, the decimal places, the entity that a reference points to, and
+    what stands for nothing at a backend that has no null there (a set's is the empty list)."""
 
     type: Type
     firestore: str | None = Field(None, min_length=1)
     places: int | None = Field(None, ge=0, le=30)
     to: str | None = None
+    empty: Any = None
+
+    @property
+    def nothing(self) -> Any:
+        """What both sides write where there is nothing."""
+        return [] if self.empty is None and self.type is Type.SET else self.empty
 
 
 def _short_form(value: object) -> object:
@@ -109,7 +116,7 @@ class PairSpec(Part):
     def _fields(self, spec: EntitySpec) -> Iterator[mapping.Field]:
         for name, each in spec.fields.items():
             target = self.entities[each.to].collection if each.to else None
-            yield mapping.Field(name, each.type, each.firestore or name, each.places, target)
+            yield mapping.Field(name, each.type, each.firestore or name, each.places, target, each.nothing)
 
 
 class Settings(Part):
@@ -255,6 +262,11 @@ def _type_problems(at: str, field: dict[str, Any], entities: dict[str, Any]) -> 
         yield f"{at}: a reference, and only that, names the entity it points to with `to`"
     if "to" in field and field["to"] not in entities:
         yield f"{at}.to: there is no entity {field['to']!r} in this pair; there are: {', '.join(entities)}"
+    if field.get("empty") is not None and field.get("type") in set(Type) - {Type.REFERENCE}:
+        try:
+            mapping.Field("", Type(field["type"]), "", field.get("places")).to_native(field["empty"], None)
+        except TerminalRecord:
+            yield f"{at}.empty: is no {field['type']}"
     if "places" in field and field.get("type") != "decimal":
         yield f"{at}.places: only a decimal has places"
 

@@ -49,8 +49,9 @@ def receive(event: CloudEvent, entity: str) -> None:
 def pokes_of(event: CloudEvent, entity: Entity) -> Iterator[Poke]:
     """Yield the pokes that an event is; none if its document belongs to another entity.
 
-    An event without data names its document in an attribute, percent-encoded or not, which cannot be told: both readings
-    are poked, since poking a record that needs nothing does nothing.
+    An event without data names its document in an attribute, whose characters may or may not be percent-encoded, or be
+    UTF-8 taken for Latin-1 (as HTTP headers are): every reading is poked, since poking a record that needs nothing does
+    nothing.
     """
     before, after = _documents(event.get_data())
     time = event.get_attributes()["time"]
@@ -64,7 +65,8 @@ def pokes_of(event: CloudEvent, entity: Entity) -> Iterator[Poke]:
 
 def _paths(attributes: Any) -> Iterator[str]:
     subject = attributes.get("document") or str(attributes.get("subject") or "").removeprefix("documents/")
-    yield from dict.fromkeys((subject, unquote(subject)))
+    latin = subject.encode("latin-1", "ignore").decode("utf-8", "ignore")
+    yield from dict.fromkeys((subject, unquote(subject), latin))
 
 
 def _documents(data: object) -> tuple[Snapshot | None, Snapshot | None]:

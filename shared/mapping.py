@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from shared.canonical import canonical
+from shared.canonical import canonical, same
 from shared.errors import TerminalRecord
 from shared.model import Json, RecordId, instant, parse_instant
 
@@ -95,24 +95,29 @@ def state_id(*parts: str | None, at: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A synced field. `name` is the backend's, `at` Firestore's. `places`: of a decimal; `to`: a reference's collection."""
+    """A synced field. `name` is the backend's, `at` Firestore's. `places`: of a decimal; `to`: a reference's collection.
+
+    `empty` is what both sides write where there is nothing, for backends that have no null there; it travels as null.
+    """
 
     name: str
     type: Type
     at: str
     places: int | None = None
     to: str | None = None
+    empty: Json = None
 
     def to_wire(self, native: Native, tenant: str | None) -> Json:
         """Return what Firestore holds as it travels; never fails."""
-        if native is None or (self.type is Type.SET and native == []):
+        if native is None:
             return None
         reader = _READERS.get(self.type)
         fitting = reader(self, native, tenant) if reader else None
-        return plain(native) if fitting is None else fitting
+        return self.from_backend(plain(native) if fitting is None else fitting)
 
     def to_native(self, wire: Json, tenant: str | None) -> Native:
         """Return what Firestore is to hold; TerminalRecord naming the field if it cannot be."""
+        wire = self.at_backend(wire)
         if wire is None:
             return None
         try:
@@ -121,6 +126,14 @@ class Field:
             raise TerminalRecord("type", f"field {self.name!r} is not of type {self.type}", self.name) from None
         except TerminalRecord as error:
             raise TerminalRecord(error.code, f"field {self.name!r}: {error}", self.name) from None
+
+    def at_backend(self, wire: Json) -> Json:
+        """Return a value as the backend writes it."""
+        return self.empty if wire is None else wire
+
+    def from_backend(self, wire: Json) -> Json:
+        """Return a value as it travels."""
+        return None if self.empty is not None and same(wire, self.empty) else wire
 
 
 def plain(native: Native) -> Json:
@@ -206,7 +219,7 @@ def _read_set(spec: Field, native: Native, tenant: str | None) -> Json:
     if not isinstance(native, list):
         return None
     items = {canonical(item): item for item in map(plain, native)}
-    return [items[text] for text in sorted(items)] or None
+    return [items[text] for text in sorted(items)]
 
 
 def _read_reference(spec: Field, native: Native, tenant: str | None) -> Json:
@@ -289,18 +302,13 @@ class Entity:
         """The fields' names as they travel."""
         return tuple(each.name for each in self.fields)
 
-    @cached_property
-    def sets(self) -> frozenset[str]:
-        """The fields that are sets. An empty one is null, here as in Firestore, and an empty list at the backend."""
-        return frozenset(each.name for each in self.fields if each.type is Type.SET)
-
     def at_backend(self, name: str, wire: Json) -> Json:
         """Return a field's value as the backend writes it."""
-        return [] if wire is None and name in self.sets else wire
+        return self.by_name[name].at_backend(wire)
 
     def from_backend(self, name: str, wire: Json) -> Json:
-        """Return the value that `at_backend` made."""
-        return None if wire == [] and name in self.sets else wire
+        """Return a field's value as it travels."""
+        return self.by_name[name].from_backend(wire)
 
     @cached_property
     def by_name(self) -> Mapping[str, Field]:

@@ -1,4 +1,4 @@
-"""Real parts for the tests: one emulator for all, a backend where one is asked for."""
+"""Real parts for the tests: one emulator and one whole stack for all that ask for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.bundle import ROOT
+from local.django_users import DjangoUsers
 from local.emulator import Emulator
+from local.stack import Stack
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,42 @@ def emulator() -> Iterator[Emulator]:
     """The Firestore emulator, with no triggers. Every test takes a project of its own on it."""
     with Emulator() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Emulator with triggers, Django, functions and secrets. One field has a name with all that is awkward in it."""
+    folder = tmp_path_factory.mktemp("stack")
+    config = folder / "sync.yaml"
+    text = (
+        (ROOT / "sync.yaml").read_text(encoding="utf-8").replace("notes: text", 'notes: {type: text, firestore: "no.tes `&` þ"}')
+    )
+    with Stack(folder / "up", functions_env={"SYNC_CONFIG": str(config)}) as running:
+        config.write_text(text, encoding="utf-8")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def users(stack: Stack) -> Iterator[DjangoUsers]:
+    """People who work with the stack's Django."""
+    assert stack.backend is not None
+    with DjangoUsers(stack.backend.env, stack.backend.manage_script) as there:
+        yield there
+
+
+@pytest.fixture
+def real(stack: Stack, users: DjangoUsers) -> Iterator[object]:
+    """The stack, empty."""
+    from real import Real
+
+    client = stack.firestore()
+    made = Real(stack, users, client)
+    made.empty()
+    yield made
+    client.close()
+
+
+@pytest.fixture
+def backend(real: object) -> object:
+    """The backend alone, with its users and the library's peer for it."""
+    return real

@@ -3,11 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import TerminalBatch, TerminalRecord, Transient
 from shared.retry import Backoff, Patience, call
+
+QUICK = settings(derandomize=True, database=None, deadline=None)
 
 BACKOFF = Backoff(attempts=4, first=0.5, longest=8.0)
 
@@ -30,6 +32,7 @@ def test_a_wait_doubles_and_heeds_the_peer(attempt, after, chance, seconds):
     assert BACKOFF.wait(attempt, Transient("busy", after), chance) == seconds
 
 
+@QUICK
 @given(st.integers(1, 2000), st.floats(0, 100), st.floats(0, 1))
 def test_no_wait_is_longer_than_the_longest_or_shorter_than_asked(attempt, after, chance):
     wait = Backoff(attempts=1000).wait(attempt, Transient("busy", after), chance)

@@ -1,0 +1,299 @@
+"""The main job on real parts: the functions over HTTP, real triggers, a real Django, the real emulator, plain clients."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from google.cloud.firestore import DELETE_FIELD, FieldPath
+from real import Real
+
+pytestmark = pytest.mark.stack
+
+NOTES = "no.tes `&` þ"
+MEMBER = {"name": "Jón", "active": True, "visits": 1}
+JOINED = datetime(2026, 11, 22, 3, 10, 56, 123456, tzinfo=UTC)
+FORMS = [unicodedata.normalize(form, "Ǽ Å ﬃ é 각 日本 👩‍👩‍👧 ħ") for form in ("NFC", "NFD", "NFKC", "NFKD")]
+
+VALUES: dict[str, list[tuple[Any, Any]]] = {  # a field: what Django holds, and what Firestore does
+    "name": [(text, text) for text in [*FORMS, "", " blanks around ", "line\nbreak\ttab \u0007 \u2028"]],
+    "fee": [(text, text) for text in ("0.00", "-0.01", "12345678.90", "99999999.99")] + [(None, None)],
+    "active": [(True, True), (False, False)],
+    "visits": [(0, 0), (-2147483648, -2147483648), (2147483647, 2147483647)],
+    "birth_date": [("0001-01-01", "0001-01-01"), ("2024-02-29", "2024-02-29"), ("9999-12-31", "9999-12-31"), (None, None)],
+    "joined_at": [
+        ("2026-11-22T03:10:56.123456+00:00", JOINED),
+        ("1969-12-31T23:59:59.999999+00:00", datetime(1969, 12, 31, 23, 59, 59, 999999, UTC)),
+        (None, None),
+    ],
+    "address": [
+        (value, value)
+        for value in ({}, {"a": None, "b": [1, 2.5, True, {"c": [{"d": ""}]}], "ö.x y": "é", "n": -0.125, "i": 2**53})
+    ],
+    "interests": [(["kor", "sund"], ["kor", "sund"]), (None, None)],
+    "notes": [("x" * 900_000, "x" * 900_000), ("þ" * 300_000, "þ" * 300_000), (None, None)],
+}
+AT = {"birth_date": "birthDate", "joined_at": "joinedAt", "paid_until": "paidUntil", "notes": NOTES}
+CASES = [pytest.param(name, *pair, id=f"{name}-{number}") for name, pairs in VALUES.items() for number, pair in enumerate(pairs)]
+
+
+def interests(real: Real) -> None:
+    for slug in ("kor", "sund"):
+        real.users.call("save", entity="interest", key=slug, fields={"name": slug})
+
+
+@pytest.mark.parametrize("name, in_django, in_firestore", CASES)
+def test_every_type_arrives_intact_from_django(real: Real, name: str, in_django: Any, in_firestore: Any) -> None:
+    interests(real)
+    real.users.call("save", entity="member", key="1", fields=MEMBER | {name: in_django})
+    real.sync()
+    document = real.document("members/1")
+    assert document is not None
+    assert (document.get(AT.get(name, name)) or None) == in_firestore or document[AT.get(name, name)] == in_firestore
+    assert real.users.call("dump", entity="member")["1"].get(name) == in_django
+
+
+@pytest.mark.parametrize("name, in_django, in_firestore", CASES)
+def test_every_type_arrives_intact_from_a_plain_client(real: Real, name: str, in_django: Any, in_firestore: Any) -> None:
+    interests(real)
+    real.sync()
+    real.firestore.document("members/1").set(MEMBER | {AT.get(name, name): in_firestore})
+    real.wait_for_queue(1)
+    result = real.sync()
+    assert result["dead_letters"] == 0
+    assert real.users.call("dump", entity="member")["1"].get(name) == in_django
+    assert real.document("members/1") == MEMBER | {AT.get(name, name): in_firestore}
+    assert real.moved(real.sync()) == 0
+
+
+def test_references_travel_both_ways(real: Real) -> None:
+    for code in ("A/1", "B"):
+        real.users.call("save", entity="branch", key=code, fields={"name": code})
+    real.users.call("save", entity="member", key="1", fields=MEMBER | {"branch": "A/1"})
+    real.sync()
+    assert real.document("members/1")["branch"].path == "branches/A%2F1"  # type: ignore[index]
+    real.firestore.document("members/1").update({"branch": real.firestore.document("branches/B")})
+    real.wait_for_queue(1)
+    real.sync()
+    assert real.users.call("dump", entity="member")["1"]["branch"] == "B"
+
+
+@pytest.mark.parametrize("key", ["a/b", "dots.and..more", "two words", "þjóð", "50%", "%2F", "e\u0301", "😀"])
+def test_any_key_travels_both_ways(real: Real, key: str) -> None:
+    real.users.call("save", entity="branch", key=key, fields={"name": "Norður", "city": "Akureyri"})
+    real.sync()
+    [row] = real.rows("branches")
+    assert row["name"] == "Norður"
+    real.firestore.collection("branches").document(row["__id__"]).update({"city": "Dalvík"})
+    real.wait_for_queue(1)
+    real.sync()
+    assert real.users.call("dump", entity="branch") == {key: {"name": "Norður", "city": "Dalvík"}}
+
+
+def test_collections_nested_under_a_tenant_keep_tenants_apart(real: Real) -> None:
+    real.users.call("save", entity="event", key="1", fields={"tenant": "RVK", "title": "Þorrablót", "details": {"seats": 40}})
+    real.firestore.document("branches/AK/events/1").set({"title": "Réttir", "startsAt": JOINED})
+    real.wait_for_queue(1)
+    real.sync()
+    assert real.document("branches/RVK/events/1") == {"title": "Þorrablót", "details": {"seats": 40}, "startsAt": None}
+    titles = {row["tenant"]: row["title"] for row in real.users.call("rows", entity="event")}
+    assert titles == {"RVK": "Þorrablót", "AK": "Réttir"}
+
+
+def test_1_convergence_and_2_no_lost_update_on_real_parts(real: Real) -> None:
+    for number in range(6):
+        real.users.call(
+            "save", entity="member", key=f"{number}", fields=MEMBER | {"phone": "old", "email": f"{number}@example.is"}
+        )
+    real.sync("reconcile")
+    real.users.call("save", entity="member", key="0", fields={"phone": "office"})
+    real.users.call("save", entity="member", key="1", fields={"email": "new@example.is"})
+    real.users.call("raw", entity="member", key="2", fields={"phone": "sql"})
+    real.users.call("update", entity="member", keys=["3"], fields={"phone": "bulk"})
+    real.users.call("delete", entity="member", key="4")
+    members = real.firestore.collection("members")
+    members.document("0").update({"phone": "app"})
+    members.document("1").update({"phone": "app"})
+    members.document("2").update({FieldPath(NOTES).to_api_repr(): "app"})
+    members.document("4").update({"phone": "app, unseen by the delete or after it"})
+    members.document("5").delete()
+    real.wait_for_queue(5)
+    real.sync()
+    real.sync()
+    assert real.moved(real.sync()) == 0
+    in_django = real.users.call("dump", entity="member")
+    assert in_django["0"]["phone"] == "app"
+    assert (in_django["1"]["phone"], in_django["1"]["email"]) == ("app", "new@example.is")
+    assert (in_django["2"]["phone"], in_django["2"]["notes"]) == ("sql", "app")
+    assert in_django["3"]["phone"] == "bulk"
+    assert "5" not in in_django
+    for key, record in in_django.items():
+        document = real.document(f"members/{key}") or {}
+        assert {name: document.get(AT.get(name, name)) for name in ("phone", "email", "notes", "name")} == {
+            name: record.get(name) for name in ("phone", "email", "notes", "name")
+        }
+    kept = {side.get("value") for row in real.rows("sync_conflicts") for side in (row["local"], row["incoming"])}
+    assert "office" in kept
+
+
+def test_3_idempotence_a_page_that_comes_again_changes_nothing(real: Real) -> None:
+    real.users.call("save", entity="branch", key="n", fields={"name": "Norður"})
+    real.firestore.document("branches/s").set({"name": "Suður"})
+    real.wait_for_queue(1)
+    real.sync()
+    before = (real.users.call("dump", entity="branch"), real.rows("branches"))
+    for row in real.rows("sync_queue"):
+        real.firestore.collection("sync_queue").document(row["__id__"]).update({"sync_status": "pending"})
+    result = real.sync()
+    assert result["directions"]["firestore_to_django"]["unchanged"] == 1
+    assert (real.users.call("dump", entity="branch"), real.rows("branches")) == before
+
+
+def test_4_no_echo_and_an_idle_run_writes_nothing_and_costs_at_most_three_reads(real: Real) -> None:
+    real.users.call("save", entity="branch", key="n", fields={"name": "Norður"})
+    real.firestore.document("branches/s").set({"name": "Suður"})
+    real.wait_for_queue(1)
+    real.sync()
+    queued = len(real.rows("sync_queue"))
+    result = real.sync()
+    assert real.moved(result) == 0
+    assert (result["billed"]["writes"], result["billed"]["deletes"]) == (0, 0)
+    assert result["billed"]["reads"] <= 3
+    assert len(real.rows("sync_queue")) == queued
+
+
+def test_5_unseen_edits_survive_a_trigger_that_never_fired(real: Real) -> None:
+    real.users.call("save", entity="branch", key="n", fields={"name": "Norður", "city": "Akureyri"})
+    real.sync()
+    found = real.firestore.document("branches/n").get().to_dict() or {}
+    line = found["_sync"]["fields"]["city"].split("|")
+    lost = found["_sync"] | {"fields": found["_sync"]["fields"] | {"city": "|".join([*line[:2], "0" * 16])}}
+    real.firestore.document("branches/n").update({"_sync": lost, "city": "Dalvík"})
+    real.wait_for_queue(1)
+    for row in real.rows("sync_queue", sync_status="pending"):  # as if the event had never come
+        real.firestore.collection("sync_queue").document(row["__id__"]).delete()
+    real.firestore.document("branches/n").update({"_sync": lost})
+    real.users.call("raw", entity="branch", key="n", fields={"name": "Nyrðra"})
+    real.sync("reconcile")
+    assert real.users.call("dump", entity="branch") == {"n": {"name": "Nyrðra", "city": "Dalvík"}}
+    assert real.document("branches/n") == {"name": "Nyrðra", "city": "Dalvík"}
+
+
+def test_6_isolation_one_bad_record_is_a_dead_letter_and_the_rest_goes_through(real: Real) -> None:
+    real.firestore.document("members/bad").set({"name": "x", "active": "yes, please", "visits": 1})
+    real.firestore.document("members/good").set(MEMBER)
+    real.wait_for_queue(2)
+    result = real.sync()
+    assert (result["dead_letters"], result["directions"]["firestore_to_django"]["applied"]) == (1, 1)
+    assert set(real.users.call("dump", entity="member")) == {"good"}
+    [letter] = real.rows("sync_dead_letters")
+    assert (letter["key"], letter["reason"], set(letter["fields"])) == ("bad", "type", {"active"})
+    assert [row["sync_status"] for row in real.rows("sync_queue", key="bad")] == ["failed"]
+    assert real.moved(real.sync()) == 0
+
+
+def test_9_silence_no_value_and_no_key_reaches_a_log(real: Real) -> None:
+    secret = {"name": "Leyndarmál Jónsson", "email": "leynd@example.is", "phone": "+354 7654321"}
+    real.users.call("save", entity="member", key="9901019999", fields=MEMBER | secret)
+    real.firestore.document("members/9902029999").set(MEMBER | secret | {"active": "rangt gildi"})
+    real.wait_for_queue(1)
+    real.users.call("save", entity="member", key="9901019999", fields={"phone": "+354 1111111"})
+    real.sync()
+    real.call("bidirectional_sync", {"pair": "members"}, token="wrong")
+    said = "".join(path.read_text(errors="replace") for path in real.stack.logs.glob("*.log") if path.name != "emulator.log")
+    assert "sync_ok" in said
+    for word in [
+        *secret.values(),
+        "rangt gildi",
+        "9901019999",
+        "9902029999",
+        real.stack.operator_token,
+        real.stack.backend_token,
+    ]:
+        assert word not in said
+
+
+def test_where_both_sides_hold_data_that_was_never_synced_the_declared_side_wins(real: Real) -> None:
+    real.users.call("raw_insert", entity="branch", key="n", fields={"name": "Django's", "city": "same"})
+    real.firestore.document("branches/n").set({"name": "Firestore's", "city": "same"})
+    real.firestore.document("branches/only").set({"name": "Only in Firestore", "city": None})
+    real.wait_for_queue(2)
+    real.sync("reconcile")
+    assert real.users.call("dump", entity="branch")["n"]["name"] == "Django's"
+    assert real.document("branches/n") == {"name": "Django's", "city": "same"}
+    assert set(real.users.call("dump", entity="branch")) == {"n", "only"}
+    values = {side["value"] for row in real.rows("sync_conflicts") for side in (row["local"], row["incoming"])}
+    assert values == {"Django's", "Firestore's"}
+
+
+def test_a_dry_run_says_what_would_move_and_writes_nothing(real: Real) -> None:
+    real.users.call("save", entity="branch", key="n", fields={"name": "Norður"})
+    result = real.sync(dry_run=True)
+    assert result["directions"]["django_to_firestore"]["applied"] == 1
+    assert result["billed"]["writes"] == 0
+    assert real.rows("branches") == []
+    assert real.rows("sync_runs") == []
+    assert real.sync()["directions"]["django_to_firestore"]["applied"] == 1
+
+
+def test_a_run_can_be_narrowed_to_entities_direction_and_a_number_of_changes(real: Real) -> None:
+    for number in range(5):
+        real.users.call("save", entity="branch", key=f"{number}", fields={"name": "x"})
+    real.users.call("save", entity="interest", key="kor", fields={"name": "Kór"})
+    real.firestore.document("branches/f").set({"name": "F"})
+    real.wait_for_queue(1)
+    result = real.sync(entities=["branch"], direction="django_to_firestore", max_changes=2)
+    assert set(result["directions"]) == {"django_to_firestore"}
+    assert (real.moved(result), result["left_over"]) == (2, True)
+    real.sync()
+    assert len(real.rows("branches")) == 6
+    assert len(real.users.call("dump", entity="branch")) == 6
+
+
+def test_a_cleared_field_is_null_on_the_other_side(real: Real) -> None:
+    real.users.call("save", entity="member", key="1", fields=MEMBER | {"phone": "555", "email": "a@example.is"})
+    real.sync()
+    real.firestore.document("members/1").update({"phone": DELETE_FIELD})
+    real.wait_for_queue(1)
+    real.users.call("save", entity="member", key="1", fields={"email": None})
+    real.sync()
+    assert {"phone", "email"} & set(real.users.call("dump", entity="member")["1"]) == set()
+    assert real.document("members/1")["email"] is None  # type: ignore[index]
+
+
+def test_health_says_what_waits_and_when_the_last_run_was(real: Real) -> None:
+    real.users.call("save", entity="branch", key="n", fields={"name": "Norður"})
+    first = real.call("sync_health")
+    assert first.status_code == 200, first.text
+    assert first.json()["result"]["pairs"]["members"]["peers"]["django"]["pending"] == 1
+    real.sync()
+    real.firestore.document("members/bad").set({"name": "x", "active": "no boolean", "visits": 1})
+    real.wait_for_queue(1)
+    real.sync()
+    answer = real.call("sync_health")
+    pair = answer.json()["result"]["pairs"]["members"]
+    assert answer.status_code == 503
+    assert pair["last_run"]["success"] is True
+    assert pair["dead_letters"] == 1
+    assert "dead letter" in pair["problems"][0]
+
+
+def test_a_second_run_at_once_gets_409_with_the_first_ones_id(real: Real) -> None:
+    until = datetime(2100, 1, 1, tzinfo=UTC)
+    real.firestore.document("sync_leases/members").set({"run_id": "the-first", "until": until, "last": {}})
+    answer = real.call("bidirectional_sync", {"pair": "members"})
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["runId"] == "the-first"
+    assert answer.json()["success"] is False
+
+
+def test_the_schedulers_repeat_of_an_attempt_gets_the_first_ones_answer(real: Real) -> None:
+    real.users.call("save", entity="branch", key="n", fields={"name": "Norður"})
+    when = {"X-CloudScheduler-ScheduleTime": "2026-11-22T03:30:00Z"}
+    first = real.call("bidirectional_sync", **when).json()
+    again = real.call("bidirectional_sync", **when).json()
+    assert first["runId"] == again["runId"]
+    assert again["result"] == first["result"]
+    assert first["result"]["pairs"]["members"]["directions"]["django_to_firestore"]["applied"] == 1

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from google.cloud.firestore import DELETE_FIELD, FieldPath
+from google.cloud.firestore import DELETE_FIELD
+from google.cloud.firestore_v1.field_path import FieldPath
 from real import Real
 
 pytestmark = pytest.mark.stack

@@ -80,13 +80,14 @@ class Schedule(Part):
 
 
 class RestQueueSpec(Part):
-    """A backend that offers the REST queue. `token` and `signing_key` name secrets: `secret:NAME`."""
+    """A backend that offers the REST queue. `token` and `signing_key` name secrets, `attempts` counts those of one call."""
 
     kind: Literal["rest_queue"]
     url: str = Field(pattern=r"^https?://.+")
     token: str = Field(pattern=r"^secret:[A-Za-z0-9_-]+$")
     signing_key: str | None = Field(None, pattern=r"^secret:[A-Za-z0-9_-]+$")
     timeout_seconds: float = Field(30, gt=0, le=300)
+    attempts: int = Field(4, ge=1, le=10)
 
 
 class FirestoreSpec(Part):

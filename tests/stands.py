@@ -19,7 +19,7 @@ from shared.peers.memory import MemoryPeer
 from shared.tracker import Poke, track
 
 NAMES = ("name", "city")
-BRANCH = Entity("branch", "branches", tuple(Field(name, Type.TEXT, name) for name in NAMES))
+BRANCH = Entity("branch", "branches", (Field("name", Type.TEXT, "name"), Field("city", Type.TEXT, "city", empty="")))
 
 
 def now() -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from world import FIELDS, World
 
 from shared.canonical import canonical
 from shared.engine import sync
-from shared.errors import SyncError, TerminalBatch, Transient
+from shared.errors import AlreadyRunning, SyncError, TerminalBatch, Transient
 from shared.merge import collapse, merge
 from shared.model import Action, Change, Outcome, RecordId, Value, Version, stamp_at
 from shared.peers.memory import MemoryPeer
@@ -155,6 +156,7 @@ class Schedules(RuleBasedStateMachine):
     keys = st.sampled_from(KEYS)
     names = st.sets(st.sampled_from(FIELDS), min_size=1)
     kinds = st.sampled_from(["new", "new", "zero", "null"])
+    works = st.sampled_from(["sync", "reconcile", "deliver"])
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,25 +211,40 @@ class Schedules(RuleBasedStateMachine):
     def a_reconciliation(self) -> None:
         self.world.reconcile()
 
-    @rule(work=st.sampled_from(["sync", "reconcile", "deliver"]), calls=st.integers(1, 30), waits=st.booleans())
-    def a_crash(self, work: str, calls: int, waits: bool) -> None:
-        left = itertools.count(calls, -1)
-
-        def fault(name: str) -> None:
-            if next(left) == 1:
-                raise Crash
-
-        self.world.database.fault = fault
+    @rule(work=works, call=st.integers(1, 30), waits=st.booleans())
+    def a_crash(self, work: str, call: int, waits: bool) -> None:
+        at(self.world, "any", call, failing(Crash()))
         try:
-            self.world.deliver(keep=True) if work == "deliver" else getattr(self.world, work)()
+            self.work(work)
         except Crash:
-            self._lease_runs_out(waits)
-        finally:
-            self.world.database.fault = lambda _: None
+            if waits:
+                self.world.clock.tick(2 * self.world.pair.run_time.total_seconds())
+            self.lease_runs_out()
 
-    def _lease_runs_out(self, waits: bool) -> None:
-        if waits:
-            self.world.clock.tick(2 * self.world.pair.run_time.total_seconds())
+    @rule(work=works, call=st.integers(1, 30), doing=st.sampled_from(["update", "set", "delete", "save", "remove"]), key=keys)
+    def a_user_acts_in_the_middle(self, work: str, call: int, doing: str, key: str) -> None:
+        acts: Mapping[str, Callable[[], None]] = {
+            "update": lambda: self.a_client_updates(key, {"a"}, "new"),
+            "set": lambda: self.a_client_sets_blindly(key, {"a", "b"}),
+            "delete": lambda: self.world.f_delete(key),
+            "save": lambda: self.django_saves(key, {"a"}, "new"),
+            "remove": lambda: self.world.d_delete(key),
+        }
+        at(self.world, "any", call, acts[doing])
+        self.work(work)
+
+    @rule(work=works, call=st.integers(2, 30), other=works)
+    def two_overlap(self, work: str, call: int, other: str) -> None:
+        at(self.world, "any", call, lambda: (self.lease_runs_out(), self.work(other)))
+        self.work(work)
+
+    def work(self, name: str) -> None:
+        """Do one piece of the machinery's work; another run may be on it."""
+        with suppress(AlreadyRunning):
+            self.world.deliver(keep=True) if name == "deliver" else getattr(self.world, name)()
+        self.world.database.fault = lambda _: None
+
+    def lease_runs_out(self) -> None:
         for path in [path for path in self.world.database.documents if path.startswith("sync_leases/")]:
             del self.world.database.documents[path]
 
@@ -289,12 +306,38 @@ class TwinSchedules(Schedules):
         super().teardown()
 
 
+class ForgetfulSchedules(Schedules):
+    """Any schedule in which events, and Django's rows, are lost for good, until a full reconciliation mends it."""
+
+    @rule(index=st.integers(0, 5))
+    def an_event_is_lost(self, index: int) -> None:
+        if self.world.events():
+            self.world.late.pop(index % len(self.world.late))
+
+    @rule(key=Schedules.keys)
+    def a_row_vanishes(self, key: str) -> None:
+        self.world.ledger.saw(key, self.world.d_values(key), FIELDS)
+        self.world.django.rows.pop(self.world.id(key), None)
+
+    def teardown(self) -> None:
+        self.world.django.read([self.world.id(key) for key in KEYS])
+        self.world.clock.tick(3600)
+        for _ in range(2):
+            self.world.deliver_all()
+            self.world.reconcile()
+        super().teardown()
+
+
 def test_1_convergence_and_2_no_lost_update_on_any_schedule() -> None:
     run_state_machine_as_test(Schedules, settings=BOUNDED)
 
 
 def test_1_convergence_and_2_no_lost_update_of_two_memory_peers_on_any_schedule() -> None:
     run_state_machine_as_test(TwinSchedules, settings=BOUNDED)
+
+
+def test_1_convergence_after_a_reconciliation_even_if_events_and_rows_were_lost() -> None:
+    run_state_machine_as_test(ForgetfulSchedules, settings=BOUNDED)
 
 
 @pytest.mark.parametrize("ahead", [-120, -1, 0, 3, 90])
@@ -369,6 +412,30 @@ def test_2_no_lost_update_when_a_run_is_cut_off_at_any_call() -> None:
         w.settle()  # an hour: the lease has run out
         w.check("xy")
     assert call > 10
+
+
+TURNS = st.tuples(st.sampled_from(["save", "raw", "remove", "update", "delete"]), st.sampled_from("xy"), st.sampled_from(FIELDS))
+
+
+@BOUNDED
+@given(st.lists(TURNS, max_size=12), st.sampled_from([-60, 0, 3]))
+def test_2_no_lost_update_and_no_false_conflict_while_all_take_turns(turns: list[tuple[str, str, str]], ahead: int) -> None:
+    w = synced(ahead)
+    for act, key, name in turns:
+        value = {name: next(w.values)}
+        write = w.f_update if w.f_values(key) else w.f_set
+        acts: Mapping[str, Callable[[], None]] = {
+            "save": lambda key=key, value=value: w.d_save(key, **value),
+            "raw": lambda key=key, value=value: w.d_raw(key, **value),
+            "remove": lambda key=key: w.d_delete(key),
+            "update": lambda key=key, value=value, write=write: write(key, **value),
+            "delete": lambda key=key: w.f_delete(key),
+        }
+        acts[act]()
+        w.django.read([w.id("x"), w.id("y")])
+        w.settle()
+    w.check("xy")
+    assert w.conflicts() == []
 
 
 # 3. Idempotence

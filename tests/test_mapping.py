@@ -536,6 +536,14 @@ def test_what_firestore_cannot_hold_is_kept_as_canonical_json(value):
     assert loaded("fee", stored("fee", value)) == value
 
 
+@pytest.mark.parametrize("value", ["a\ud83c", {"\ud83c": 1}, [["\udf89"]]], ids=["in a text", "in a name", "in a list in a list"])
+def test_a_text_that_firestore_cannot_hold_can_be_kept_too(value):
+    """Else the very dead letter that says so could not be written, and the queue behind it would wait for ever."""
+    kept = stored("fee", value)
+    json.dumps(kept, ensure_ascii=False).encode()
+    assert loaded("fee", kept) == value
+
+
 AS_IT_IS = {
     "a map in a list in a map": {"a": [{"b": [1]}]},
     "two underscores before": {"__a": 1},

@@ -25,7 +25,7 @@ STORED = {
 NAME = {"name": {"stringValue": "Jón"}}
 OTHER_SYNC = {"_sync": {"mapValue": {"fields": {"hash": {"integerValue": "8"}}}}}
 NEW_SYNC = {"_sync": {"mapValue": {"fields": {"fields": {"mapValue": {}}}}}}
-SYNCED = ("members", "branches", "interests", "events")
+SYNCED = ("members", "branches", "interests", "branches/RVK/events")
 PRIVATE = (
     "sync_queue",
     "sync_runs",

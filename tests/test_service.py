@@ -1,0 +1,347 @@
+"""The HTTP functions, served as functions-framework serves them: who may call, and what may be asked.
+
+Neither Firestore nor a backend is here: what is refused is refused before either is spoken to. The operator's token comes
+from the local stand-in for Secret Manager, over the real client.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import functions_framework
+import pytest
+from google.events.cloud.firestore_v1.types import DocumentEventData
+
+from local.secrets import SecretServer, write_secrets
+from shared import wiring
+
+ROOT = Path(__file__).resolve().parents[1]
+MAIN = ROOT / "functions" / "main.py"
+PROJECT = "demo-service"
+TOKEN = "operators-only"
+SECRETS = {"operator-token": f"{TOKEN}\n", "log-key": "a key for the log", "django-token": "never wanted here"}
+CACHES = (wiring.settings, wiring.secrets, wiring.documents, wiring.store, wiring.log, wiring.pairs, wiring._peer)
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The file of secrets, and where it is served."""
+    file = tmp_path_factory.mktemp("secrets") / "secrets.json"
+    write_secrets(file, SECRETS)
+    with SecretServer(file, project=PROJECT) as server:
+        yield file, server.address
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address at which nothing listens, and nothing can begin to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], nobody: str) -> Iterator[None]:
+    """A fresh instance in each test: its environment, and nothing built yet."""
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
+    monkeypatch.setenv("DJANGO_URL", f"http://{nobody}/api/sync")
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", nobody)
+    monkeypatch.setenv("SECRET_MANAGER_HOST", secrets[1])
+    monkeypatch.delenv("SYNC_CONFIG", raising=False)
+    monkeypatch.delenv("SYNC_TRUST_IAM", raising=False)
+    for cache in CACHES:
+        cache.cache_clear()
+    yield
+    if wiring.secrets.cache_info().currsize:
+        wiring.secrets().client.transport.close()
+    for cache in CACHES:
+        cache.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def apps() -> dict[str, Any]:
+    """Every function as a Flask application of its own, as in production."""
+    kinds = {"bidirectional_sync": "http", "reconcile": "http", "sync_health": "http", "track_member_changes": "cloudevent"}
+    return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}
+
+
+class Function:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def __call__(self, body: object = None, method: str = "POST", token: str | None = TOKEN, **headers: str) -> tuple[int, Any]:
+        """Return the status and the body of an answer; `body` is sent as JSON unless it is bytes."""
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            sent.setdefault("Authorization", f"Bearer {token}")
+        answer = self.app.test_client().open("/", method=method, data=content, headers=sent)
+        self.headers = answer.headers
+        return answer.status_code, answer.get_json()
+
+
+@pytest.fixture(params=["bidirectional_sync", "reconcile"])
+def run(request: pytest.FixtureRequest, apps: dict[str, Any]) -> Function:
+    return Function(apps[request.param])
+
+
+@pytest.fixture
+def sync(apps: dict[str, Any]) -> Function:
+    return Function(apps["bidirectional_sync"])
+
+
+@pytest.fixture
+def health(apps: dict[str, Any]) -> Function:
+    return Function(apps["sync_health"])
+
+
+def the_error(body: Any) -> str:
+    """Return the one message in a refusal, whose form is that of every answer."""
+    assert body["success"] is False
+    assert body["result"] == {}
+    assert set(body) == {
+        "success",
+        "requestId",
+        "runId",
+        "startedAt",
+        "completedAt",
+        "durationMs",
+        "timestamp",
+        "result",
+        "errors",
+    }
+    [error] = body["errors"]
+    assert set(error) == {"kind", "message"}
+    return str(error["message"])
+
+
+# Who may call
+
+STRANGERS = {
+    "nobody": {},
+    "an empty header": {"Authorization": ""},
+    "another kind of token": {"Authorization": f"Token {TOKEN}"},
+    "a name and a password": {"Authorization": "Basic b3BlcmF0b3I6b3BlcmF0b3I="},
+    "no token after all": {"Authorization": "Bearer "},
+    "another token": {"Authorization": "Bearer of-good-news"},
+    "the beginning of the token": {"Authorization": f"Bearer {TOKEN[:-1]}"},
+    "the token and more": {"Authorization": f"Bearer {TOKEN}s"},
+    "the token in capitals": {"Authorization": f"Bearer {TOKEN.upper()}"},
+    "a token of other letters": {"Authorization": "Bearer þórður"},
+}
+
+
+@pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
+def test_only_an_operator_may_call(run, headers):
+    status, body = run({}, token=None, **headers)
+    assert status == 401
+    message = the_error(body)
+    assert "operator" in message
+    assert TOKEN not in message
+    assert run.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
+def test_health_is_for_operators_too(health, headers):
+    assert health(method="GET", token=None, **headers)[0] == 401
+
+
+def test_a_stranger_is_refused_before_anything_is_read(run, monkeypatch, tmp_path):
+    """A wrong body, a wrong method and a wrong configuration are nothing that a stranger learns of."""
+    monkeypatch.setenv("SYNC_CONFIG", str(tmp_path / "nowhere.yaml"))
+    assert run(b"{", token=None)[0] == 401
+    assert run({"pair": "ghost"}, token=None)[0] == 401
+    assert run(method="DELETE", token=None)[0] == 401
+    assert all(cache.cache_info().currsize == 0 for cache in CACHES)
+
+
+def test_where_cloud_run_has_refused_strangers_already_no_token_is_asked_for(run, monkeypatch, nobody):
+    monkeypatch.setenv("SYNC_TRUST_IAM", "1")
+    monkeypatch.setenv("SECRET_MANAGER_HOST", nobody)
+    status, body = run({"pair": "ghost"}, token=None)
+    assert (status, "no pair 'ghost'" in the_error(body)) == (400, True)
+
+
+@pytest.mark.parametrize("value", ["0", "", "true", "yes"])
+def test_nothing_but_a_1_trusts_cloud_run(run, monkeypatch, value):
+    monkeypatch.setenv("SYNC_TRUST_IAM", value)
+    assert run({}, token=None)[0] == 401
+
+
+def test_a_secret_that_is_missing_is_said_to_the_caller_and_to_the_log(run, secrets, capsys):
+    file, _ = secrets
+    write_secrets(file, {"log-key": "x"})
+    try:
+        status, body = run({}, X_Cloud_Trace_Context="0af7651916cd43dd/1;o=1")
+    finally:
+        write_secrets(file, SECRETS)
+    assert status == 500
+    assert "no 'operator-token' for us" in the_error(body)
+    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["event"], line["severity"], line["requestId"]) == ("sync_fail", "ERROR", "0af7651916cd43dd")
+    assert line["message"] == the_error(body)
+
+
+# What may be asked
+
+PAIRS = "there are: members"
+BODIES = {
+    # what is sent, what the answer names
+    "no JSON": (b"{", ["the body is no JSON"]),
+    "a form": (b"pair=members", ["the body is no JSON"]),
+    "bytes that are no text": (b'{"pair": "\xff"}', ["the body is no JSON"]),
+    "a list": ([], ["body: Input should be"]),
+    "a text": ("members", ["body: Input should be"]),
+    "null": (b"null", ["body: Input should be"]),
+    "a number for a pair": ({"pair": 5}, ["pair: Input should be a valid string"]),
+    "a text for entities": ({"entities": "member"}, ["entities: Input should be a valid list"]),
+    "no entities": ({"entities": []}, ["entities: List should have at least 1 item"]),
+    "a number for an entity": ({"entities": ["member", 5]}, ["entities.1: Input should be a valid string"]),
+    "an empty tenant": ({"tenant": ""}, ["tenant: String should have at least 1 character"]),
+    "a list for a direction": ({"direction": ["both"]}, ["direction: Input should be a valid string"]),
+    "a text for a dry run": ({"dry_run": "yes"}, ["dry_run: Input should be a valid boolean"]),
+    "a 1 for a dry run": ({"dry_run": 1}, ["dry_run: Input should be a valid boolean"]),
+    "null for a dry run": ({"dry_run": None}, ["dry_run: Input should be a valid boolean"]),
+    "no changes at most": ({"max_changes": 0}, ["max_changes: Input should be greater than or equal to 1"]),
+    "a fraction of changes": ({"max_changes": 1.5}, ["max_changes: Input should be a valid integer"]),
+    "true for changes": ({"max_changes": True}, ["max_changes: Input should be a valid integer"]),
+    "an unknown field": (
+        {"dryrun": True},
+        ["dryrun: Extra inputs are not permitted", "valid: pair, entities, tenant, direction, dry_run"],
+    ),
+    "three mistakes at once": ({"pair": 5, "dry_run": 5, "pear": 5}, ["pair: Input", "dry_run: Input", "pear: Extra"]),
+    "an unknown pair": ({"pair": "ghosts"}, ["pair: there is no pair 'ghosts'", PAIRS]),
+    "an unknown entity": (
+        {"entities": ["member", "ghost"]},
+        ["entities: there is no entity 'ghost'", "there are: branch, interest"],
+    ),
+    "an entity that the pair has not": ({"pair": "members", "entities": ["ghost"]}, ["entities: there is no entity 'ghost'"]),
+    "an unknown direction": (
+        {"direction": "up"},
+        ["direction: there is no direction 'up'", "django_to_firestore, firestore_to_django"],
+    ),
+    "a direction to itself": ({"direction": "django_to_django"}, ["direction: there is no direction"]),
+}
+
+
+@pytest.mark.parametrize("sent, named", BODIES.values(), ids=BODIES)
+def test_what_makes_no_sense_is_answered_with_what_does(run, sent, named):
+    status, body = run(sent)
+    assert status == 400
+    message = the_error(body)
+    assert body["errors"][0]["kind"] == "BadRequest"
+    assert [text for text in named if text not in message] == []
+
+
+@pytest.mark.parametrize("sent", [{"pair": 5}, b"{", {"pair": "ghosts"}], ids=["a type", "no JSON", "a name"])
+def test_a_bad_request_is_no_failure_and_is_not_logged_as_one(run, sent, capsys):
+    run(sent)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_was_sent_in_a_wrong_type_is_not_repeated(run):
+    assert "1203894569" not in json.dumps(run({"tenant": {"key": "1203894569"}, "max_changes": "1203894569"})[1])
+
+
+def test_the_kind_of_the_content_does_not_matter(run):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/octet-stream", ""):
+        status, body = run(b'{"pair": "ghosts"}', Content_Type=kind)
+        assert (status, PAIRS in the_error(body)) == (400, True)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_a_run_is_asked_for_with_post(run, method):
+    status, body = run({}, method=method)
+    assert status == 405
+    assert the_error(body) == f"this function is called with POST, not with {method}"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_health_is_asked_for_with_get(health, method):
+    status, body = health(None, method=method)
+    assert status == 405
+    assert "with GET" in the_error(body)
+
+
+# What every answer says
+
+
+def test_an_answer_says_when_and_under_which_ids(sync):
+    _, body = sync({"pair": "ghosts"}, X_Cloud_Trace_Context="0af7651916cd43dd8448eb211c80319c/123;o=1")
+    assert body["requestId"] == "0af7651916cd43dd8448eb211c80319c"
+    started, completed = datetime.fromisoformat(body["startedAt"]), datetime.fromisoformat(body["completedAt"])
+    assert started <= completed
+    assert body["timestamp"] == body["completedAt"]
+    assert body["durationMs"] == round((completed - started).total_seconds() * 1000)
+    assert body["runId"].startswith(f"{started:%Y%m%dT%H%M%SZ}-")
+
+
+def test_two_calls_have_ids_of_their_own(sync):
+    (_, one), (_, other) = sync({"pair": "ghosts"}), sync({"pair": "ghosts"})
+    assert one["requestId"] != other["requestId"]
+    assert one["runId"] != other["runId"]
+
+
+def test_the_schedulers_repeats_of_one_attempt_share_a_run_id(sync):
+    first, again, next_night = (
+        sync({"pair": "ghosts"}, X_CloudScheduler_ScheduleTime=f"2026-11-{day}T03:30:00+00:00")[1] for day in (22, 22, 23)
+    )
+    assert first["runId"] == again["runId"] != next_night["runId"]
+    assert first["runId"].startswith("scheduled-")
+    assert first["requestId"] != again["requestId"]
+
+
+# A configuration that is wrong
+
+
+@pytest.mark.parametrize("name", ["bidirectional_sync", "reconcile", "sync_health"])
+def test_a_wrong_configuration_is_answered_with_every_problem_in_it(apps, monkeypatch, tmp_path, name, capsys):
+    file = tmp_path / "broken.yaml"
+    file.write_text("version: 2\npeers: {}\n")
+    monkeypatch.setenv("SYNC_CONFIG", str(file))
+    status, body = Function(apps[name])(method="GET" if name == "sync_health" else "POST")
+    assert status == 500
+    message = the_error(body)
+    assert message.startswith("broken.yaml: 3 problem(s); nothing was started")
+    assert all(f"\n  - {place}:" in message for place in ("version", "peers", "pairs"))
+    assert '"event": "sync_fail"' in capsys.readouterr().out
+
+
+# Trackers
+
+
+def a_write(collection: str) -> dict[str, Any]:
+    """Return a write to a document as Eventarc posts it."""
+    path = f"projects/{PROJECT}/databases/(default)/documents/{collection}/north"
+    written = {"seconds": 1795316400}
+    event = DocumentEventData(value={"name": path, "create_time": written, "update_time": written})
+    return {
+        "data": DocumentEventData.serialize(event),
+        "headers": {
+            "ce-id": "1",
+            "ce-source": f"//firestore.googleapis.com/projects/{PROJECT}/databases/(default)",
+            "ce-specversion": "1.0",
+            "ce-type": "google.cloud.firestore.document.v1.written",
+            "ce-time": "2026-11-22T03:00:00Z",
+            "ce-document": f"{collection}/north",
+            "Content-Type": "application/protobuf",
+        },
+    }
+
+
+def test_an_event_of_another_collection_is_an_error_in_the_log_and_not_delivered_again(apps, capsys):
+    answer = apps["track_member_changes"].test_client().post("/", **a_write("branches"))
+    assert answer.status_code == 200
+    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["event"], line["severity"], line["pair"]) == ("wrong_collection", "ERROR", "members")
+    assert "north" not in json.dumps(line), "no key in the log"
+
+
+def test_a_document_that_holds_nothing_for_the_sync_needs_no_read(apps):
+    """Nothing listens where Firestore should be: a read would be an error."""
+    assert apps["track_member_changes"].test_client().post("/", **a_write("members")).status_code == 200

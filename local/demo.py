@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m local demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps its files (.local/demo)")
     folder: Path = parser.parse_args(arguments).folder
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     began = time.monotonic()
     console.print("Starting Firestore's emulator, Django, Secret Manager's stand-in and the functions ...")
     with Stack(folder, members=MEMBERS) as stack:

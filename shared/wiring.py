@@ -20,7 +20,7 @@ from shared.peers.base import Peer
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
 from shared.peers.rest_queue import RestQueue
-from shared.retry import Patience
+from shared.retry import Backoff, Patience
 from shared.store import Store
 
 SECRET_LIFE = timedelta(minutes=5)
@@ -149,7 +149,13 @@ def _peer(name: str, pair: str) -> Peer:
     if isinstance(spec, RestQueueSpec):
         key = secret(spec.signing_key) if spec.signing_key else None
         return RestQueue(
-            name, spec.url, {entity.name: entity for entity in entities}, secret(spec.token), key, spec.timeout_seconds
+            name,
+            spec.url,
+            {entity.name: entity for entity in entities},
+            secret(spec.token),
+            key,
+            spec.timeout_seconds,
+            Backoff(spec.attempts),
         )
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep)
 

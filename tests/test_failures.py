@@ -31,7 +31,7 @@ def function(stack: object, proxy: Proxy, tmp_path_factory: pytest.TempPathFacto
     (bundle / "sync.yaml").write_text(
         (ROOT / "sync.yaml")
         .read_text()
-        .replace("token: secret:django-token", "token: secret:django-token\n    timeout_seconds: 1")
+        .replace("token: secret:django-token", "token: secret:django-token\n    timeout_seconds: 1\n    attempts: 2")
     )
     env = stack.env | {"DJANGO_URL": proxy.url}  # type: ignore[attr-defined]
     with framework(bundle, "bidirectional_sync", "http", env, folder / "function.log") as url:

@@ -26,7 +26,7 @@ def canonical(value: Json) -> str:
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
-        return str(value)
+        return _integer(value)
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, dict):
@@ -40,6 +40,14 @@ def _string(text: str) -> str:
     except UnicodeEncodeError:
         raise TerminalRecord("not-representable", "a text holds half of a surrogate pair, which UTF-8 cannot say") from None
     return _text(text)
+
+
+def _integer(value: int) -> str:
+    try:
+        float(value)
+    except OverflowError:
+        raise TerminalRecord("not-representable", "a number is past what a double can hold") from None
+    return str(value)
 
 
 def _number(value: float) -> str:

@@ -138,6 +138,8 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read ({error.strerror}); name it in SYNC_CONFIG"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), ["is not in UTF-8; save it as that"]) from None
     return parse(text, path.name, environment)
 
 
@@ -165,6 +167,8 @@ def _loader(problems: list[str]) -> type[yaml.SafeLoader]:
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
             seen: set[str] = set()
             for name, _ in node.value:
+                if not isinstance(name, yaml.ScalarNode):
+                    raise yaml.constructor.ConstructorError(None, None, "a name must be a text", name.start_mark)
                 if name.value in seen:
                     problems.append(f"line {name.start_mark.line + 1}: {name.value!r} stands here a second time")
                 seen.add(name.value)
@@ -176,6 +180,8 @@ def _loader(problems: list[str]) -> type[yaml.SafeLoader]:
 def _filled(value: Any, environment: Mapping[str, str], place: str, problems: list[str]) -> Any:
     if isinstance(value, dict):
         return {name: _filled(each, environment, f"{place}.{name}".strip("."), problems) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, environment, f"{place}.{number}", problems) for number, each in enumerate(value)]
     if not isinstance(value, str):
         return value
 
@@ -194,7 +200,7 @@ _PARTS: Mapping[int, type[Part]] = {0: Settings, 2: PairSpec, 4: EntitySpec, 6: 
 
 
 def _problem(error: dict[str, Any]) -> str:
-    place = [str(part) for part in error["loc"]]
+    place = [str(part) for part in error["loc"]] or ["the whole file"]
     if error["type"] == "extra_forbidden":
         return f"{'.'.join(place)}: no such setting; valid here: {', '.join(_valid(place[:-1]))}"
     return f"{'.'.join(place)}: {error['msg']}"
@@ -203,7 +209,7 @@ def _problem(error: dict[str, Any]) -> str:
 def _valid(place: list[str]) -> list[str]:
     if place[:1] == ["peers"]:
         part: type[Part] = RestQueueSpec if "rest_queue" in place else FirestoreSpec
-    elif place[-1:] and place[-1] in {"limits", "health", "schedule"}:
+    elif len(place) == 3 and place[2] in _SECTIONS:
         part = _SECTIONS[place[-1]]
     else:
         part = _PARTS.get(len(place), Settings)
@@ -228,15 +234,17 @@ def _contradictions(raw: Any) -> Iterator[str]:
 
 
 def _peer_problems(place: str, pair: dict[str, Any], peers: dict[str, Any]) -> Iterator[str]:
-    for side in ("left", "right", "initial_winner"):
-        if pair.get(side) is not None and pair[side] not in peers:
-            yield f"{place}.{side}: there is no peer {pair[side]!r}; there are: {', '.join(peers) or 'none'}"
-    sides = [pair.get("left"), pair.get("right")]
+    named = {side: _name(pair.get(side)) for side in ("left", "right", "initial_winner")}
+    for side, name in named.items():
+        if name is not None and name not in peers:
+            yield f"{place}.{side}: there is no peer {name!r}; there are: {_listed(peers)}"
+    sides = [named["left"], named["right"]]
     if sides[0] is not None and sides[0] == sides[1]:
         yield f"{place}: left and right are the same peer"
-    if pair.get("initial_winner") in peers and pair["initial_winner"] not in sides:
-        yield f"{place}.initial_winner: {pair['initial_winner']!r} is neither left nor right of the pair"
-    kinds = sorted(str(_dict(peers.get(str(side))).get("kind")) for side in sides)
+        return
+    if named["initial_winner"] in peers and named["initial_winner"] not in sides:
+        yield f"{place}.initial_winner: {named['initial_winner']!r} is neither left nor right of the pair"
+    kinds = sorted(str(_dict(peers.get(side or "")).get("kind")) for side in sides)
     if all(side in peers for side in sides) and kinds != ["firestore", "rest_queue"]:
         yield f"{place}: pairs a {kinds[0]} with a {kinds[1]}; a rest_queue and a firestore can be paired"
 
@@ -252,7 +260,7 @@ def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) ->
             yield f"{at}.fields.{name}: {homes[home]!r} is kept in {home!r} too; choose another with `firestore:`"
         homes[home] = name
         yield from _type_problems(f"{at}.fields.{name}", each, entities)
-    if spec.get("key") in fields:
+    if _name(spec.get("key")) in fields:
         yield f"{at}.fields.{spec['key']}: is the key, and is not listed among the fields"
     if bool(spec.get("tenants")) != ("{tenant}" in str(spec.get("collection"))):
         yield f"{at}: `tenants` and a `{{tenant}}` in `collection` go together"
@@ -261,15 +269,24 @@ def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) ->
 def _type_problems(at: str, field: dict[str, Any], entities: dict[str, Any]) -> Iterator[str]:
     if (field.get("type") == "reference") != ("to" in field):
         yield f"{at}: a reference, and only that, names the entity it points to with `to`"
-    if "to" in field and field["to"] not in entities:
-        yield f"{at}.to: there is no entity {field['to']!r} in this pair; there are: {', '.join(entities)}"
-    if field.get("empty") is not None and field.get("type") in set(Type) - {Type.REFERENCE}:
+    to = _name(field.get("to"))
+    if to is not None and to not in entities:
+        yield f"{at}.to: there is no entity {to!r} in this pair; there are: {_listed(entities)}"
+    if field.get("empty") is not None and _name(field.get("type")) in set(Type) - {Type.REFERENCE}:
         try:
             mapping.Field("", Type(field["type"]), "", field.get("places")).to_native(field["empty"], None)
         except TerminalRecord:
             yield f"{at}.empty: is no {field['type']}"
     if "places" in field and field.get("type") != "decimal":
         yield f"{at}.places: only a decimal has places"
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _listed(names: Mapping[Any, Any]) -> str:
+    return ", ".join(map(str, names)) or "none"
 
 
 def _dict(value: object) -> dict[str, Any]:

@@ -32,5 +32,5 @@ class Log:
 
     def record(self, record: RecordId) -> dict[str, str]:
         """Return what may be said of a record: its entity, and a keyed hash by which its lines can be told to belong together."""
-        name = f"{record.tenant or ''}\0{record.key}".encode()
+        name = f"{record.tenant or ''}\0{record.key}".encode(errors="surrogatepass")
         return {"entity": record.entity, "record": hmac.new(self.secret().encode(), name, hashlib.sha256).hexdigest()[:16]}

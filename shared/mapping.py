@@ -66,13 +66,14 @@ class Type(StrEnum):
 # that were there before keep the names they have.
 _ESCAPED_SLASH = re.compile(r"%(?=(?:25)*2F)")
 _ESCAPE = re.compile(r"%25(?=(?:25)*2F)|%2F")
+_PRIVATE = re.compile("__.*__", re.DOTALL)
 _RESERVED = re.compile(r"%*(\.|\.\.|__.*__)", re.DOTALL)
 MAX_ID_BYTES = 1500
 
 
 def document_id(key: str) -> str:
     """Return the document id of a key; TerminalRecord if Firestore can hold none (too long, empty)."""
-    escaped = _ESCAPED_SLASH.sub("%25", key).replace("/", "%2F")
+    escaped = _ESCAPED_SLASH.sub("%25", _text(key)).replace("/", "%2F")
     if _RESERVED.fullmatch(escaped):
         escaped = "%" + escaped
     if not 0 < len(escaped.encode()) <= MAX_ID_BYTES:
@@ -89,7 +90,7 @@ def key_of(id: str) -> str:
 
 def state_id(*parts: str | None, at: str = "") -> str:
     """Return the readable id of an entry in a `sync_*` collection: the parts that are there, and when, joined by colons."""
-    names = [re.sub("[%/:]", lambda found: f"%{ord(found[0]):02X}", part) for part in parts if part]
+    names = [re.sub("[%/:\ud800-\udfff]", lambda found: f"%{ord(found[0]):02X}", part) for part in parts if part]
     return ":".join([*names, at] if at else names)
 
 
@@ -121,11 +122,19 @@ class Field:
         if wire is None:
             return None
         try:
-            return _WRITERS[self.type](self, wire, tenant)
-        except (ValueError, TypeError, InvalidOperation):
+            return self._native(wire, tenant)
+        except (ValueError, TypeError, OverflowError, InvalidOperation):
             raise TerminalRecord("type", f"field {self.name!r} is not of type {self.type}", self.name) from None
         except TerminalRecord as error:
             raise TerminalRecord(error.code, f"field {self.name!r}: {error}", self.name) from None
+
+    def _native(self, wire: Json, tenant: str | None) -> Native:
+        """Return what Firestore is to hold; what would read back in another form is refused, or it would look like an edit."""
+        native = _WRITERS[self.type](self, wire, tenant)
+        reader = _READERS.get(self.type)
+        if reader and not same(wire, native if (read := reader(self, native, tenant)) is None else read):
+            raise TerminalRecord("not-representable", f"is not in the one form in which a {self.type} travels")
+        return native
 
     def at_backend(self, wire: Json) -> Json:
         """Return a value as the backend writes it."""
@@ -158,30 +167,48 @@ def plain(native: Native) -> Json:
 
 
 def storable(wire: Json, in_list: bool = False) -> Native:
-    """Return a JSON value that Firestore can hold; TerminalRecord for an integer past 64 bits or a list right inside a list."""
-    if isinstance(wire, bool) or wire is None or isinstance(wire, str):
-        return wire
-    if isinstance(wire, int) and wire not in INT64:
-        raise TerminalRecord("not-representable", "an integer is past 64 bits")
+    """Return a JSON value that Firestore can hold; TerminalRecord for one that it cannot: an integer that neither 64 bits
+    nor a double hold, a list right inside a list, half a surrogate pair, a name that Firestore keeps for itself."""
+    if isinstance(wire, str):
+        return _text(wire)
+    if isinstance(wire, int) and not isinstance(wire, bool) and wire not in INT64:
+        return _double(wire)
     if isinstance(wire, list):
         if in_list:
             raise TerminalRecord("not-representable", "Firestore holds no list right inside a list; wrap it in a map")
         return [storable(item, in_list=True) for item in wire]
     if isinstance(wire, dict):
-        if any(not name or _RESERVED.fullmatch(name) for name in wire):
+        if any(not name or _PRIVATE.fullmatch(name) for name in wire):
             raise TerminalRecord("not-representable", "a map has a name that Firestore keeps for itself (empty, or __x__)")
-        return {name: storable(item) for name, item in wire.items()}
+        return {_text(name): storable(item) for name, item in wire.items()}
     return wire
+
+
+def _text(text: str) -> str:
+    canonical(text)
+    return text
+
+
+def _double(number: int) -> float:
+    canonical(number)
+    if int(float(number)) != number:
+        raise TerminalRecord("not-representable", "an integer is past 64 bits, and a double would round it")
+    return float(number)
 
 
 def stored(name: str, wire: Json) -> Native:
     """Return a field's value as the `sync_*` collections keep it: as it is, or as JSON where Firestore cannot hold it."""
     try:
-        if isinstance(wire, dict) and set(wire) == {"json"}:
-            return {"json": canonical(wire)}
-        return storable(wire)
+        return {"json": canonical(wire)} if isinstance(wire, dict) and set(wire) == {"json"} else storable(wire)
     except TerminalRecord:
-        return {"json": canonical(wire)}
+        return {"json": _any_json(wire)}
+
+
+def _any_json(wire: Json) -> str:
+    try:
+        return canonical(wire)
+    except TerminalRecord:
+        return json.dumps(wire)  # escapes what UTF-8 cannot say
 
 
 def loaded(name: str, native: Native) -> Json:
@@ -211,7 +238,7 @@ def _read_date(spec: Field, native: Native, tenant: str | None) -> Json:
 def _read_datetime(spec: Field, native: Native, tenant: str | None) -> Json:
     try:
         return instant(native if isinstance(native, datetime) else parse_instant(native))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -264,6 +291,8 @@ def _write_datetime(spec: Field, wire: Json, tenant: str | None) -> Native:
 def _write_integer(spec: Field, wire: Json, tenant: str | None) -> Native:
     if isinstance(wire, float) and wire.is_integer():
         wire = int(wire)
+    if isinstance(wire, int) and wire not in INT64:
+        raise TerminalRecord("not-representable", "an integer is past 64 bits")
     return _a(int)(spec, wire, tenant)
 
 

@@ -38,7 +38,7 @@ def decide(local: Version, change: Change, mode: Mode = Mode.LWW) -> Decision:
     if mode is Mode.IF_UNCHANGED and not _unchanged_since_base(local, change):
         return Decision(local, Outcome.HELD, (), tuple(_conflicts(local, change, local, mode)))
     merged = merge(local, Version(change.fields, change.deleted))
-    conflicts = tuple(_conflicts(local, change, merged, mode))
+    conflicts = () if mode is Mode.IF_UNCHANGED else tuple(_conflicts(local, change, merged, mode))
     taken = tuple(name for name, value in change.fields.items() if _took(local.fields.get(name), value, merged.fields[name]))
     if not taken and merged.deleted == local.deleted:
         return Decision(local, _idle_outcome(local, change), (), conflicts)
@@ -67,7 +67,8 @@ def _idle_outcome(local: Version, change: Change) -> Outcome:
 def _unchanged_since_base(local: Version, change: Change) -> bool:
     for name, incoming in change.fields.items():
         held = local.fields.get(name)
-        if not _equal(held, incoming) and not _seen(local, name, change):
+        never_held = held is None and change.base.get(name) is None
+        if not (never_held or _equal(held, incoming) or _seen(local, name, change)):
             return False
     if not change.deletes or local.deleted is not None:
         return True
@@ -107,7 +108,7 @@ def _opponent(local: Version, name: str, change: Change) -> Side | None:
 def _unseen_by_delete(local: Version, change: Change, deleted: Stamp, merged: Version, mode: Mode) -> Iterator[Conflict]:
     for name, held in local.fields.items():
         seen = change.deleted_base.get(name) == held.stamp or name in change.fields
-        collides = merged.deleted is not None or held.stamp > deleted
+        collides = mode is Mode.IF_UNCHANGED or merged.deleted is not None or held.stamp >= deleted
         if not seen and collides and held.value is not None:
             yield _conflict(change, name, held, deleted, merged, mode)
 

@@ -19,7 +19,7 @@ from shared import engine, wiring
 from shared import reconcile as whole
 from shared.config import Health
 from shared.engine import Order, Pair
-from shared.errors import AlreadyRunning, BadRequest, Refused, SyncError
+from shared.errors import AlreadyRunning, BadRequest, ConfigError, Refused, SyncError
 from shared.model import Status, instant
 from shared.report import Failure, Report
 
@@ -73,17 +73,24 @@ def answering(
     call = _call(request)
     try:
         authenticate(request)
-        if request.method != method:
-            raise BadRequest(f"this function is called with {method}, not with {request.method}")
-        body, status = work(call)
+        body, status = work(call) if request.method == method else _wrong_method(call, request.method, method)
     except Refused as error:
         body, status = call.answer(False, {}, [_error(error)]), error.status
     except BadRequest as error:
         body, status = call.answer(False, {}, [_error(error)]), 400
+    except ConfigError as error:
+        wiring.log()("sync_fail", str(error), "ERROR", requestId=call.request_id)
+        said = {"kind": "ConfigError", "message": "the functions are not configured rightly; their log says where"}
+        body, status = call.answer(False, {}, [said]), 500
     except SyncError as error:
         wiring.log()("sync_fail", str(error), "ERROR", requestId=call.request_id)
         body, status = call.answer(False, {}, [_error(error)]), 500
     return body, status, {"Cache-Control": "no-store"}
+
+
+def _wrong_method(call: Call, method: str, right: str) -> Answer:
+    said = {"kind": "BadRequest", "message": f"this function is called with {right}, not with {method}"}
+    return call.answer(False, {}, [said]), 405
 
 
 def _call(request: Request) -> Call:

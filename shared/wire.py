@@ -17,7 +17,6 @@ from shared.model import (
     RecordId,
     Result,
     Side,
-    Stamp,
     Value,
     Version,
     parse_stamp,
@@ -55,11 +54,17 @@ def change_from_json(body: Mapping[str, Any], names: tuple[str, ...] | None = No
     try:
         stamp = parse_stamp(body["stamp"])
         stamps = {name: parse_stamp(each) for name, each in (body.get("stamps") or {}).items()}
+        deleted, tenant = body.get("deleted"), body.get("tenant") or None
+        if (
+            not (body["fields"] or deleted)
+            or (body["action"] == Action.DELETE and not deleted)
+            or not isinstance(tenant, str | None)
+        ):
+            raise ValueError
         kept = {name: value for name, value in body["fields"].items() if names is None or name in names}
-        deleted = body.get("deleted")
         return Change(
             id=str(body["id"]),
-            record=RecordId(body["entity"], _text(body["key"]), body.get("tenant") or None),
+            record=RecordId(_text(body["entity"]), _text(body["key"]), tenant),
             action=Action(body["action"]),
             fields={name: Value(decode(name, value), stamps.get(name, stamp)) for name, value in kept.items()},
             base={name: parse_stamp(base) if base else None for name, base in (body.get("base") or {}).items() if name in kept},
@@ -95,7 +100,7 @@ def result_from_json(body: Mapping[str, Any], change: Change, decode: Codec = _a
         outcome=Outcome(body["outcome"]),
         applied=tuple(body.get("applied") or ()),
         stamps={name: parse_stamp(stamp) for name, stamp in (body.get("stamps") or {}).items() if stamp},
-        deleted=Stamp(body["deleted"]) if body.get("deleted") else None,
+        deleted=parse_stamp(body["deleted"]) if body.get("deleted") else None,
         conflicts=tuple(_conflict(each, change, decode) for each in body.get("conflicts") or ()),
         problem=Problem(error.get("code", "malformed"), error.get("message", ""), error.get("fields") or {}) if error else None,
     )

@@ -416,7 +416,7 @@ WRONG = {
     "one deeper down": (a_field(Type.JSON), {"a": {"b": [[5]]}}),
     "a name that Firestore keeps": (a_field(Type.MAP), {"__a55__": 5}),
     "an empty name": (a_field(Type.MAP), {"a": [{"": 5}]}),
-    "an integer past 64 bits deep inside": (a_field(Type.JSON), {"a": [2**64]}),
+    "an integer past 64 bits deep inside": (a_field(Type.JSON), {"a": [2**64 + 1]}),
     "a number in a reference": (a_field(Type.REFERENCE, **BRANCH), 55),
     "an empty reference": (a_field(Type.REFERENCE, **BRANCH), ""),
     "a reference too long": (a_field(Type.REFERENCE, **BRANCH), "5" * 1501),
@@ -523,7 +523,7 @@ def test_any_json_can_be_kept_and_comes_back(value):
 
 KEPT_AS_TEXT = {
     "a list right inside a list": [[1, 2], []],
-    "an integer past 64 bits": 2**63,
+    "an integer past 64 bits that a double would round": 2**64 + 1,
     "a name that Firestore keeps": {"__name__": 1},
     "an empty name": {"": 1},
     "what looks like a value kept as text": {"json": "1"},

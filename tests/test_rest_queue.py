@@ -318,7 +318,7 @@ FINAL = {
     "not allowed": (403, "token"),
     "no such address": (404, "address"),
     "a bad request": (400, "address"),
-    "too large": (413, "address"),
+    "too large": (413, "page_size"),
     "moved for good": (301, "address"),
     "moved": (302, "address"),
     "moved, as it is": (307, "address"),

@@ -27,6 +27,7 @@ from shared.model import (
     Scope,
     Stamp,
     Status,
+    Version,
     instant,
     stamp_time,
 )
@@ -234,8 +235,7 @@ class FirestorePeer:
             elif held.values is None or change.deletes:
                 existence.append(change)
             else:
-                decision = decide(held.version(), change, mode)
-                self._plan(change, decision, document, None, held.version(), steps, results)
+                self._plan(change, document, None, held.version(), mode, steps, results)
         results |= self._write(steps, run_id)
         for start in range(0, len(existence), IN_ONE_TRANSACTION):
             results |= self._transact(existence[start : start + IN_ONE_TRANSACTION], run_id, mode)
@@ -273,18 +273,24 @@ class FirestorePeer:
     def _plan(
         self,
         change: Change,
-        decision: Decision,
         document: Snapshot,
         tombstone: Snapshot | None,
-        before: object,
+        before: Version,
+        mode: Mode,
         steps: list[Step],
         results: dict[str, Result],
     ) -> None:
-        """Add a step that does what was decided, or the result where the values are none that Firestore holds."""
-        writes: list[Write] = []
+        """Decide, and add the step that does it; or the result, where there is nothing to do yet or nothing that can be done."""
+        layout = self._layout(change.record)
         try:
-            if decision.version != before:
-                writes = self._layout(change.record).writes(change.record, document, tombstone, decision.version, self.now())
+            decision = decide(before, change, mode)
+            made = tombstone is not None and decision.version.deleted is None  # or revived; else the document is there
+            if made and layout.held(change.record, document).values is None and not _whole(change, decision, layout.entity.names):
+                message = "the record is not known here, and the change does not hold all its fields"
+                results[change.id] = Result(change.id, Outcome.RETRY, problem=Problem("incomplete", message))
+                return
+            same_as_before = decision.version is before
+            writes = [] if same_as_before else layout.writes(change.record, document, tombstone, decision.version, self.now())
             steps.append(Step(change, decision, writes))
         except TerminalRecord as error:
             results[change.id] = _refused(change, error)
@@ -340,16 +346,8 @@ class FirestorePeer:
         self, change: Change, document: Snapshot, grave: Snapshot, mode: Mode, steps: list[Step], results: dict[str, Result]
     ) -> None:
         held = self._layout(change.record).held(change.record, document, grave)
-        if held.unseen():
-            return
-        before = held.version()
-        decision = decide(before, change, mode)
-        names = self._layout(change.record).entity.names
-        if held.values is None and decision.version.deleted is None and not _whole(change, decision, names):
-            message = "the record is not known here, and the change does not hold all its fields"
-            results[change.id] = Result(change.id, Outcome.RETRY, problem=Problem("incomplete", message))
-            return
-        self._plan(change, decision, document, grave, before, steps, results)
+        if not held.unseen():
+            self._plan(change, document, grave, held.version(), mode, steps, results)
 
     def _keep_conflicts(self, steps: Sequence[Step], run_id: str) -> None:
         self.keep_conflicts([conflict for step in steps for conflict in step.decision.conflicts], run_id)

@@ -42,10 +42,9 @@ class Layout:
 
     def held(self, record: RecordId, document: Snapshot, tombstone: Snapshot | None = None) -> Held:
         """Return what Firestore holds of a record."""
-        index = self._index(document)
         values = self.entity.to_wire(document.fields, record.tenant)
-        live = bool(document.exists and (values or SYNC_FIELD in document.fields))
-        return Held(values if live else None, index, self._buried(tombstone))
+        live = bool(values or SYNC_FIELD in document.fields)
+        return Held(values if live else None, self._index(document), self._buried(tombstone))
 
     def _index(self, document: Snapshot) -> Index:
         lines = _map(_map(document.fields.get(SYNC_FIELD)).get("fields"))

@@ -11,10 +11,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
 from itertools import groupby
-from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlencode
 
 import requests
 
@@ -29,6 +31,10 @@ T = TypeVar("T")
 MAX_ITEMS = 1000
 MAX_BYTES = 9_000_000
 GZIP_FROM = 2_000
+
+
+class TooLarge(TerminalBatch):
+    """The backend refuses a request for its size, or that of its answer."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,19 @@ class RestQueue:
             [("entity", entity) for entity in scope.entities] + _tenant(scope) + [("limit", str(min(scope.page_size, MAX_ITEMS)))]
         )
         for body in self._pages("changes/", query):
-            yield self._page(body["results"])
+            yield self._expect(body, "changes/", lambda body: self._page(_list(body["results"])))
 
     def _page(self, rows: Sequence[Any]) -> Page:
         changes: list[Change] = []
         malformed: dict[str, Problem] = {}
-        for row in rows:
+        for number, row in enumerate(rows):
             try:
                 entity = self.entities[row["entity"]]
                 changes.append(wire.change_from_json(row, entity.names, entity.from_backend))
             except TerminalRecord as error:
-                malformed[str(row.get("id"))] = Problem(error.code, str(error))
+                malformed[_id(row, number)] = Problem(error.code, str(error))
+            except (KeyError, TypeError):
+                malformed[_id(row, number)] = Problem("malformed", "a change names no entity that was asked for")
         return Page(changes, malformed)
 
     def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
@@ -73,19 +81,19 @@ class RestQueue:
         for some, bodies in _requests(changes, self._body):
             head = json.dumps({"run_id": run_id, "mode": str(mode)})[:-1]
             answer = self._call("POST", "apply/", body=f'{head}, "changes": [{",".join(bodies)}]}}')
-            rows = self._expect(answer, "apply/", lambda body: body["results"])
-            results += self._results(rows, some)
+            results += self._expect(answer, "apply/", partial(self._results, changes=some))
         return results
 
     def _body(self, change: Change) -> str:
         return json.dumps(wire.change_to_json(change, self.entities[change.record.entity].at_backend))
 
-    def _results(self, rows: Sequence[Mapping[str, Any]], changes: Sequence[Change]) -> list[Result]:
+    def _results(self, body: Any, changes: Sequence[Change]) -> list[Result]:
+        rows = _list(body["results"])
         if [row.get("id") for row in rows] != [change.id for change in changes]:
             raise TerminalBatch(
                 f"{self._at('apply/')}: the results are not those of the changes sent, in their order; is this a REST queue?"
             )
-        return self._expect(rows, "apply/", lambda rows: [self._result(*each) for each in zip(rows, changes, strict=True)])
+        return [self._result(*each) for each in zip(rows, changes, strict=True)]
 
     def _result(self, row: Mapping[str, Any], change: Change) -> Result:
         return wire.result_from_json(row, change, self.entities[change.record.entity].from_backend)
@@ -112,9 +120,20 @@ class RestQueue:
         for (entity, tenant), group in groupby(ordered, key=lambda id: (id.entity, id.tenant)):
             keys = [id.key for id in group]
             for start in range(0, len(keys), MAX_ITEMS):
-                body = {"entity": entity, "tenant": tenant, "keys": keys[start : start + MAX_ITEMS]}
-                found += self._records(entity, self._call("POST", "records/", body=json.dumps(body)))
+                found += self._read(entity, tenant, keys[start : start + MAX_ITEMS])
         return found
+
+    def _read(self, entity: str, tenant: str | None, keys: Sequence[str]) -> list[Record]:
+        """Return records by key, asking for fewer at a time where the answer would be too large."""
+        try:
+            return self._records(
+                entity, self._call("POST", "records/", body=json.dumps({"entity": entity, "tenant": tenant, "keys": keys}))
+            )
+        except TooLarge:
+            if len(keys) == 1:
+                raise
+            half = len(keys) // 2
+            return self._read(entity, tenant, keys[:half]) + self._read(entity, tenant, keys[half:])
 
     def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
         """Yield the live records of an entity in the order of their keys."""
@@ -159,9 +178,15 @@ class RestQueue:
     def _attempt(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None) -> Any:
         url = f"{self.url.rstrip('/')}/{path}" + (f"?{urlencode(query)}" if query else "")
         sent, headers = _packed(body)
-        headers |= {"Authorization": f"Token {self.token()}"} | self._signature(method, url, sent)
+        headers |= {"Authorization": f"Token {self.token()}"}
         try:
-            response = self.session.request(method, url, data=sent, headers=headers, timeout=self.timeout, allow_redirects=False)
+            # With an `auth` of ours, no ~/.netrc puts another Authorization in the token's place.
+            request = self.session.prepare_request(
+                requests.Request(method, url, headers, data=sent, auth=lambda request: request)
+            )
+            request.headers.update(self._signature(method, request.path_url, sent))
+            settings = self.session.merge_environment_settings(request.url, {}, None, None, None)
+            response = self.session.send(request, timeout=self.timeout, allow_redirects=False, **settings)
             return self._answer(response, path)
         except requests.RequestException as error:
             raise Transient(
@@ -176,19 +201,20 @@ class RestQueue:
             raise TerminalBatch(
                 f"{at}: answered {status}; the token (or its signing key) is wrong or may not do this; mend it on either side"
             )
+        if status == 413:
+            raise TooLarge(f"{at}: answered 413, the request or its answer is too large; lower limits.page_size")
         if status != 200:
             raise TerminalBatch(f"{at}: answered {status}, where the REST contract has 200; is the address right?")
         try:
-            return response.json()
+            return response.json(parse_constant=_no_constant)
         except ValueError:
             kind = response.headers.get("Content-Type", "no type")
             raise Transient(f"{at}: answered {kind} that is no JSON, or only a part of it") from None
 
-    def _signature(self, method: str, url: str, sent: bytes) -> dict[str, str]:
+    def _signature(self, method: str, target: str, sent: bytes) -> dict[str, str]:
         if self.signing_key is None:
             return {}
-        moment, nonce, parts = str(int(time.time())), secrets.token_hex(16), urlsplit(url)
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        moment, nonce = str(int(time.time())), secrets.token_hex(16)
         signed = "\n".join((moment, nonce, method, target, "")).encode() + sent
         digest = hmac.new(self.signing_key().encode(), signed, hashlib.sha256).hexdigest()
         return {"X-Sync-Timestamp": moment, "X-Sync-Nonce": nonce, "X-Sync-Signature": f"v1={digest}"}
@@ -229,5 +255,27 @@ def _requests(changes: Sequence[Change], write: Callable[[Change], str]) -> Iter
 
 
 def _retry_after(response: requests.Response) -> float:
-    text = response.headers.get("Retry-After", "0")
-    return float(text) if text.isdigit() else 0.0
+    """Return the seconds that the backend asks to be left alone for, given as a number or as a date."""
+    text = response.headers.get("Retry-After", "")
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _list(rows: Any) -> list[Any]:
+    if not isinstance(rows, list):
+        raise TypeError
+    return rows
+
+
+def _id(row: Any, number: int) -> str:
+    """Return the id of a row that is no change; one without any gets a name that no queue knows."""
+    id = row.get("id") if isinstance(row, dict) else None
+    return id if isinstance(id, str) and id else f"row-{number}"
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

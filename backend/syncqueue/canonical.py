@@ -1,0 +1,106 @@
+"""Canonical JSON and the hashes made of it. Pure.
+
+RFC 8785, save that keys sort by UTF-8 bytes (which is code point order), integers are written out in full, any
+integral float is written as that integer, and -0 is 0.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
+from typing import Any
+
+LARGEST_DOUBLE = 1.7976931348623157e308
+
+
+class NotJson(ValueError):
+    """A value that JSON between the two sides cannot carry. The text never holds the value."""
+
+
+def canonical(value: Any) -> bytes:
+    """Return the canonical JSON of `value` as UTF-8. Raise NotJson: NaN, past a double, lone surrogate, other types."""
+    try:
+        return _text(value).encode()
+    except UnicodeEncodeError:
+        raise NotJson("half a surrogate pair") from None
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if isinstance(value, int):
+        return _integer(value)
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise NotJson("a key that is no text")
+        return "{" + ",".join(f"{encode_basestring(key)}:{_text(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return "[" + ",".join(map(_text, value)) + "]"
+    raise NotJson("a type that JSON does not have")
+
+
+def _integer(value: int) -> str:
+    if abs(value) > int(LARGEST_DOUBLE):
+        raise NotJson("a number past a double")
+    return str(int(value))
+
+
+def _float(value: float) -> str:
+    if not math.isfinite(value):
+        raise NotJson("a number past a double, or none at all")
+    if value.is_integer():
+        return str(int(value))
+    text = repr(value)
+    if "e" not in text:
+        return text
+    # ECMAScript writes 1e-5 and 1e-6 out, and its exponents have no leading zero
+    mantissa, exponent = text.split("e")
+    power = int(exponent)
+    if power < -6:
+        return f"{mantissa}e{power}"
+    sign, digits = ("-", mantissa[1:]) if mantissa[0] == "-" else ("", mantissa)
+    return f"{sign}0.{'0' * (-power - 1)}{digits.replace('.', '')}"
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with integral floats as integers: equal in canonical JSON, and stored alike by every database."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value
+
+
+def same(a: Any, b: Any) -> bool:
+    """Return whether two values are one value: equal canonical JSON."""
+    if type(a) is type(b) and isinstance(a, str | int | None):
+        return bool(a == b)  # the usual case, without the detour
+    return canonical(a) == canonical(b)
+
+
+def fingerprint(value: Any) -> str:
+    """Return the first 16 hex digits of SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical(value)).hexdigest()[:16]
+
+
+def record_hash(tenant: str, key: str, fields: Mapping[str, Any]) -> int:
+    """Return the 44-bit hash of a live record, null fields left out."""
+    held = {name: value for name, value in fields.items() if value is not None}
+    return int(hashlib.sha256(canonical([tenant or None, key, held])).hexdigest()[:11], 16)
+
+
+def bucket_hash(tenant: str, key: str) -> int:
+    """Return the 32-bit number whose remainder by `buckets` is the record's bucket."""
+    return int.from_bytes(hashlib.sha256(f"{tenant}\0{key}".encode()).digest()[:4], "big")
+
+
+def conflict_id(entity: str, tenant: str, key: str, field: str, stamps: tuple[str, str]) -> str:
+    """Return the 32 hex digits that name one conflict alike from both sides."""
+    parts = [entity, tenant or None, key, field, min(stamps), max(stamps)]
+    return hashlib.sha256(canonical(parts)).hexdigest()[:32]

@@ -1,0 +1,28 @@
+"""Django system checks: SYNC_QUEUE and the database it runs on."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from .registry import declared
+
+
+@register()
+def declarations_are_in_order(**_: Any) -> list[CheckMessage]:
+    """Report every problem of SYNC_QUEUE at once, each with its place."""
+    return [Error(f"{where}: {what}", id="syncqueue.E001") for where, what in declared().problems]
+
+
+@register()
+def sqlite_locks_at_once(**_: Any) -> list[CheckMessage]:
+    """SQLite has no row locks: a transaction that reads and then writes must lock when it begins."""
+    return [
+        Warning(
+            f"DATABASES.{alias}: SQLite without transaction_mode IMMEDIATE",
+            hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE"}, or writers beside each other fail.',
+            id="syncqueue.W001",
+        )
+        for alias, database in settings.DATABASES.items()
+        if "sqlite" in database.get("ENGINE", "") and database.get("OPTIONS", {}).get("transaction_mode") != "IMMEDIATE"
+    ]

@@ -1,0 +1,168 @@
+"""Locks the index rows of records, and writes adoptions: index and queue entry in one transaction."""
+
+import hashlib
+import json
+import uuid
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connections
+
+from .adoption import Adoption, Known, adopt_delete, adopt_row, unadopted
+from .canonical import bucket_hash
+from .models import QueueEntry, RecordIndex
+from .registry import Entity, registry
+from .rows import Place, Row, chunks, rows_by_place
+
+INDEX_FIELDS = ["stamps", "prints", "values", "deleted", "updated_at"]
+LARGEST_ENTRY = 9 * 1024 * 1024  # an entry must fit into a page of 10 MiB
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One record as a local write left it: the row, or None for deleted, with its last values in `last`."""
+
+    place: Place
+    row: Row | None
+    created: bool = False
+    last: Mapping[str, Any] | None = None
+
+
+def clock(using: str) -> datetime:
+    """Return the time by the database's clock; SQLite's is this machine's."""
+    if connections[using].vendor != "postgresql":
+        return datetime.now(UTC)
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now.astimezone(UTC)
+
+
+def place_bytes(tenant: str, key: str) -> bytes:
+    """Return what orders records by the UTF-8 bytes of key, then of tenant, null first (a key holds no zero byte)."""
+    return f"{key}\0{tenant}".encode()
+
+
+def blank_index(entity: str, place: Place) -> RecordIndex:
+    """Return a new, unsaved index row of which nothing is known."""
+    tenant, key = place
+    return RecordIndex(entity=entity, tenant=tenant, key=key, place=place_bytes(tenant, key), bucket=bucket_hash(tenant, key))
+
+
+def read_index(entity: str, using: str, places: Collection[Place]) -> dict[Place, RecordIndex]:
+    """Return the index rows of these places, by place, without a lock."""
+    found: dict[Place, RecordIndex] = {}
+    for part in chunks(places):
+        wanted = [place_bytes(*place) for place in part]
+        rows = RecordIndex.objects.using(using).filter(entity=entity, place__in=wanted)
+        found |= {(row.tenant, row.key): row for row in rows}
+    return found
+
+
+def lock_index(entity: str, using: str, places: Collection[Place], skip_locked: bool = False) -> dict[Place, RecordIndex]:
+    """Lock the index rows of these places, making those that lack; always in the same order, so as not to deadlock.
+
+    With `skip_locked`, rows that another transaction holds are left out of the answer.
+    """
+    ordered = sorted(set(places), key=lambda place: place_bytes(*place))
+    locked: dict[Place, RecordIndex] = {}
+    for part in chunks(ordered):
+        known = read_index(entity, using, part)
+        fresh = [blank_index(entity, place) for place in part if place not in known]
+        if fresh:
+            RecordIndex.objects.using(using).bulk_create(fresh, ignore_conflicts=True)
+        wanted = RecordIndex.objects.using(using).filter(entity=entity, place__in=[place_bytes(*place) for place in part])
+        if connections[using].features.has_select_for_update:
+            wanted = wanted.select_for_update(skip_locked=skip_locked)
+        locked |= {(row.tenant, row.key): row for row in wanted.order_by("place")}
+    return locked
+
+
+def known_of(row: RecordIndex) -> Known:
+    """Return the index row as a value."""
+    return Known(row.stamps, row.prints, row.values, row.deleted)
+
+
+def set_known(row: RecordIndex, known: Known) -> RecordIndex:
+    """Put a value into the index row, unsaved."""
+    row.stamps, row.prints, row.deleted = dict(known.stamps), dict(known.prints), known.deleted
+    row.values = None if known.values is None else dict(known.values)
+    return row
+
+
+def save_index(rows: Collection[RecordIndex], using: str) -> None:
+    """Write locked index rows in one statement a batch."""
+    if not rows:
+        return
+    RecordIndex.objects.using(using).bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=INDEX_FIELDS)
+
+
+def adopt(entity: Entity, using: str, seen: Collection[Seen]) -> int:
+    """Adopt what local writes did to these records; return how many edits that made. Call inside a transaction."""
+    if not seen:
+        return 0
+    locked = lock_index(entity.name, using, [one.place for one in seen])
+    now, origin = clock(using), registry().origin
+    adopted: list[tuple[RecordIndex, Adoption]] = []
+    for one in seen:
+        row = locked[one.place]
+        adoption = _adoption(known_of(row), one, now, origin)
+        if adoption is not None:
+            adopted.append((set_known(row, adoption.known), adoption))
+    _write(adopted, using, now)
+    return len(adopted)
+
+
+def adopt_drift(entity: Entity, using: str, rows: Collection[Row]) -> int:
+    """Adopt the unseen edits in rows that were read while their index is locked; return how many."""
+    return adopt(entity, using, [Seen(row.place, row) for row in rows])
+
+
+def adopt_if_drifted(entity: Entity, using: str, rows: Mapping[Place, Row]) -> tuple[dict[Place, Row], int]:
+    """Read the index without a lock; lock, read again and adopt only what differs. Return the rows and the count."""
+    index = read_index(entity.name, using, list(rows))
+    odd = [place for place, row in rows.items() if place not in index or drifted(known_of(index[place]), row)]
+    if not odd:
+        return dict(rows), 0
+    lock_index(entity.name, using, odd)
+    fresh = rows_by_place(entity, using, odd, lock=True)
+    count = adopt_drift(entity, using, list(fresh.values()))
+    return {place: row for place, row in rows.items() if place not in set(odd)} | fresh, count
+
+
+def drifted(known: Known, row: Row) -> bool:
+    """Return whether a row holds what its index does not account for."""
+    return known.blank or bool(known.deleted) or bool(unadopted(known, row.values))
+
+
+def _adoption(known: Known, one: Seen, now: datetime, origin: str) -> Adoption | None:
+    if one.row is not None:
+        return adopt_row(known, one.row.values, one.created, now, origin)
+    if known.deleted or known.blank:
+        return None
+    return adopt_delete(known, one.last, now, origin)
+
+
+def _write(adopted: list[tuple[RecordIndex, Adoption]], using: str, now: datetime) -> None:
+    save_index([row for row, _ in adopted], using)
+    QueueEntry.objects.using(using).bulk_create([_entry(row, adoption, now) for row, adoption in adopted])
+
+
+def _entry(row: RecordIndex, adoption: Adoption, now: datetime) -> QueueEntry:
+    entry = QueueEntry(change_id=uuid.uuid4().hex, entity=row.entity, tenant=row.tenant, key=row.key, created_at=now)
+    entry.spread, entry.shard = _spread(row), zlib.crc32(row.key.encode())
+    entry.action, entry.stamp = adoption.action, adoption.stamp
+    entry.fields, entry.base = dict(adoption.fields), dict(adoption.base)
+    if adoption.action == "delete":
+        entry.deleted, entry.deleted_base = adoption.stamp, dict(adoption.deleted_base)
+    if len(json.dumps(entry.fields)) > LARGEST_ENTRY:
+        entry.status, entry.error = QueueEntry.FAILED, "too-large: an edit must fit into a page of 10 MiB"
+    return entry
+
+
+def _spread(row: RecordIndex) -> int:
+    digest = hashlib.sha256(f"{row.entity}\0{row.tenant}\0{row.key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

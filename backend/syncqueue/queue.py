@@ -1,0 +1,111 @@
+"""The outbox as it is served and acknowledged."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, F, Min, Q, QuerySet
+
+from .access import Caller
+from .models import QueueEntry, SyncConflict
+from .questions import Shard
+from .rows import chunks
+
+PAGE_BYTES = 9 * 1024 * 1024 + 512 * 1024  # an answer is at most 10 MiB
+PENDING, SYNCED, SUPERSEDED, FAILED = QueueEntry.PENDING, QueueEntry.SYNCED, QueueEntry.SUPERSEDED, QueueEntry.FAILED
+
+
+def pending(caller: Caller, entities: Sequence[str], tenant: str | None, shard: Shard | None) -> QuerySet[QueueEntry]:
+    """Return the pending entries in their order: records spread, and of one record in stamp order."""
+    found = QueueEntry.objects.filter(caller.only, status=PENDING).order_by("spread", "stamp", "id")
+    if entities:
+        found = found.filter(entity__in=entities)
+    if tenant is not None:
+        found = found.filter(tenant=tenant)
+    if shard is not None:
+        found = found.annotate(turn=F("shard") % shard.count).filter(turn=shard.number)
+    return found
+
+
+def page(found: QuerySet[QueueEntry], after: list[Any] | None, limit: int) -> tuple[list[dict[str, Any]], list[Any] | None]:
+    """Return a page of changes and the place to go on after, or None at the end."""
+    if after is not None:
+        spread, stamp, pk = after
+        later = Q(spread=spread, stamp=stamp, id__gt=pk) | Q(spread=spread, stamp__gt=stamp) | Q(spread__gt=spread)
+        found = found.filter(later, spread__gte=spread)
+    entries = list(found[: limit + 1])
+    changes: list[dict[str, Any]] = []
+    room = PAGE_BYTES
+    for entry in entries[:limit]:
+        wire = entry.wire()
+        room -= len(json.dumps(wire, ensure_ascii=False).encode())
+        if room < 0 and changes:
+            break
+        changes.append(wire)
+    if len(changes) == len(entries):
+        return changes, None
+    last = entries[len(changes) - 1]
+    return changes, [last.spread, last.stamp, last.pk]
+
+
+def figures(caller: Caller) -> dict[str, Any]:
+    """Return the counts by status and by entity, and the age of the oldest pending entry."""
+    found = QueueEntry.objects.filter(caller.only)
+    totals: Counter[str] = Counter({PENDING: 0, SYNCED: 0, SUPERSEDED: 0, FAILED: 0})
+    by_entity: dict[str, Counter[str]] = {}
+    for row in found.order_by().values("entity", "status").annotate(count=Count("id")):
+        totals[row["status"]] += row["count"]
+        by_entity.setdefault(row["entity"], Counter(dict.fromkeys(totals, 0)))[row["status"]] += row["count"]
+    oldest = found.filter(status=PENDING).aggregate(oldest=Min("created_at"))["oldest"]
+    return {**totals, "oldest_pending_at": oldest, "by_entity": {name: dict(counts) for name, counts in by_entity.items()}}
+
+
+def acknowledge(
+    caller: Caller, run_id: str, named: dict[str, list[str]], errors: dict[str, str], conflicts: list[str]
+) -> dict[str, Any]:
+    """Give entries the status they are named under; return how many known ones were named, and the unknown ids.
+
+    Safe to repeat: synced is final, superseded gives way only to synced, and only failed ones go back to pending.
+    """
+    everything = [change_id for ids in named.values() for change_id in ids]
+    with transaction.atomic():
+        known = _known(caller, everything)
+        for status in (PENDING, FAILED, SUPERSEDED, SYNCED):
+            _mark(status, [change_id for change_id in named[status] if change_id in known], run_id, errors)
+        for part in chunks(conflicts):
+            open_ = SyncConflict.objects.filter(caller.only, conflict_id__in=part, acknowledged_at=None)
+            open_.update(acknowledged_at=datetime.now(UTC))
+    unknown = dict.fromkeys(change_id for change_id in everything if change_id not in known)
+    return {"marked": sum(change_id in known for change_id in everything), "unknown": list(unknown)}
+
+
+def _known(caller: Caller, ids: list[str]) -> set[str]:
+    storable = {change_id for change_id in ids if change_id.isascii() and "\0" not in change_id}
+    return {
+        found
+        for part in chunks(storable)
+        for found in QueueEntry.objects.filter(caller.only, change_id__in=part).values_list("change_id", flat=True)
+    }
+
+
+def _mark(status: str, ids: list[str], run_id: str, errors: dict[str, str]) -> None:
+    may_become = {
+        PENDING: [FAILED],
+        FAILED: [PENDING, FAILED],
+        SUPERSEDED: [PENDING, FAILED],
+        SYNCED: [PENDING, FAILED, SUPERSEDED],
+    }
+    new: dict[str, Any] = {"status": status, "run_id": run_id[:200], "error": ""}
+    if status in (SYNCED, SUPERSEDED):
+        new["synced_at"] = datetime.now(UTC)
+    for part in chunks(ids):
+        open_ = QueueEntry.objects.filter(change_id__in=part, status__in=may_become[status])
+        if status != FAILED:
+            open_.update(**new)
+            continue
+        for change_id in part:  # each has an error of its own
+            one = open_.filter(change_id=change_id)
+            one.update(**new | {"error": errors.get(change_id, "")[:500], "attempts": F("attempts") + 1})

@@ -1,0 +1,61 @@
+"""The records that a request speaks of: locked, read, and free of drift."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.db import OperationalError, connections, transaction
+
+from .index import adopt_drift, drifted, known_of, lock_index, read_index
+from .models import RecordIndex
+from .registry import Entity
+from .rows import Place, Row, rows_by_place
+from .versions import Held
+
+LOCK_SECONDS = 3
+
+
+@dataclass
+class State:
+    """One record while a request is applied: the locked index row, the row, and what is held."""
+
+    entity: Entity
+    place: Place
+    index: RecordIndex
+    row: Row | None
+    held: Held
+
+    @property
+    def leaving(self) -> bool:
+        """Whether a tombstone stands over a row that is still there."""
+        return self.held.deleted is not None and self.row is not None
+
+
+def load(entity: Entity, using: str, places: Collection[Place]) -> dict[Place, State]:
+    """Return the state of every place that could be locked; one that is missing is busy."""
+    locked = _lock(entity, using, places)
+    rows = rows_by_place(entity, using, list(locked), lock=True)
+    odd = [row for place, row in rows.items() if drifted(known_of(locked[place]), row)]
+    if adopt_drift(entity, using, odd):
+        locked |= read_index(entity.name, using, [row.place for row in odd])
+    return {place: State(entity, place, row, rows.get(place), held_of(row, rows.get(place))) for place, row in locked.items()}
+
+
+def held_of(index: RecordIndex, row: Row | None) -> Held:
+    """Return what is held of a record: live, a tombstone, gone by raw SQL (values None), or nothing at all."""
+    if index.deleted:
+        return Held(index.stamps, index.values, index.deleted)
+    if row is not None:
+        return Held(index.stamps, row.values)
+    return Held(index.stamps, None) if index.stamps else Held()
+
+
+def _lock(entity: Entity, using: str, places: Collection[Place]) -> dict[Place, RecordIndex]:
+    if connections[using].vendor != "postgresql":
+        return lock_index(entity.name, using, places)
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
+    try:
+        with transaction.atomic(using=using):
+            return lock_index(entity.name, using, places)
+    except OperationalError:
+        return lock_index(entity.name, using, places, skip_locked=True)

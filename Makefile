@@ -19,7 +19,7 @@ check: lint  ## linters, types and the fast tests, in seconds
 	$(PY) -m pytest -q -m "not stack" tests
 
 test: lint  ## everything: also what needs the emulator and servers
-	$(PY) -m pytest -q tests
+	$(PY) -m pytest -q -n 2 --dist loadfile tests
 
 lint: venv  ## linters and types only
 	$(PY) -m ruff check .

@@ -323,8 +323,9 @@ def test_a_late_delete_beats_what_was_written_before_it_and_that_is_kept(w: Worl
     assert w.f_values("x") == {"a": 1, "b": 0, "c": 0}, "the run put it back"
     assert w.deliver() == "deleted"
     assert not document(w).exists
+    assert w.conflicts() == [("x", "a", "incoming")], "at once, before Django hears of it"
     ends(w, None)
-    assert w.conflicts() == [("x", "a", "incoming")]
+    assert w.conflicts() == [("x", "a", "incoming")], "both sides name one conflict"
 
 
 def test_the_event_of_the_syncs_own_delete_does_nothing_even_when_the_record_is_back(w: World) -> None:
@@ -332,6 +333,7 @@ def test_the_event_of_the_syncs_own_delete_does_nothing_even_when_the_record_is_
     w.sync()
     w.d_save("x", a=5)
     w.sync()
+    assert tombstone(w).fields["deleted"] is None
     w.events()
     assert [w.deliver(), w.deliver()] == ["in line", "in line"]
     assert queue(w) == []

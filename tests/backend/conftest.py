@@ -10,13 +10,17 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "backend")]
 os.environ["DJANGO_SETTINGS_MODULE"] = "register.settings"
-os.environ["DATABASE_URL"] = "sqlite:///:memory:"  # the fixtures put real ones in its place
 for name in ("DJANGO_SECRET_KEY", "DJANGO_DEBUG", "DJANGO_ALLOWED_HOSTS", "SYNC_QUEUE_SIGNING_KEYS"):
     os.environ.pop(name, None)
+given = os.environ.get("DATABASE_URL")
+os.environ["DATABASE_URL"] = "sqlite:///:memory:"  # the fixtures put real ones in its place
 
 import django  # noqa: E402
 
 django.setup()
+del os.environ["DATABASE_URL"]  # other tests start backends of their own
+if given is not None:
+    os.environ["DATABASE_URL"] = given
 
 import databases  # noqa: E402
 from calls import Client  # noqa: E402

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.errors import AlreadyRunning, SyncError, Transient
+from shared.errors import AlreadyRunning, SyncError, Transient, unforeseen
 from shared.log import Log
 from shared.merge import collapse
 from shared.model import (
@@ -34,7 +34,7 @@ from shared.peers.base import Peer
 from shared.policy import decide
 from shared.report import Failure, Report, Tally
 from shared.retry import Patience
-from shared.store import Lease, Store
+from shared.store import Store
 
 Found = Callable[[Peer, Sequence[Conflict]], None]
 NEARLY_AT_ONCE = timedelta(hours=1)
@@ -112,36 +112,46 @@ def execute(
     run = Run(pair, order, store, now, log.bind(runId=order.run_id, pair=pair.name), report)
     earlier = pair.billed.copy()
     run.log("sync_start", f"run of pair {pair.name} begins")
-    lease = store.lease(pair.name)
-    holder = lease.holder(report.started_at)
-    if holder:
-        raise AlreadyRunning(pair.name, holder)
-    began = False
-    try:
-        if work(run, False) and not order.dry_run:
-            store.begin(lease, report, report.started_at + 2 * pair.run_time)
-            began = True
-        if began or order.dry_run:
-            work(run, True)
-    except AlreadyRunning:
-        raise
-    except SyncError as error:
-        report.failure = Failure(pair.name, str(error), isinstance(error, Transient))
+    _guarded(run, lambda: _under_lease(run, work))
     report.completed_at = now()
     report.billed = pair.billed.since(earlier)
-    _leave_record(run, lease, began)
     _log_end(run)
     return report
 
 
-def _leave_record(run: Run, lease: Lease, began: bool) -> None:
-    now = run.report.completed_at or run.now()
+def _guarded(run: Run, step: Callable[[], None]) -> None:
+    """Do a step of a run; what goes wrong is put into the report, the first failure first. AlreadyRunning is raised."""
+    try:
+        step()
+    except AlreadyRunning as error:
+        run.log("sync_fail", str(error), "NOTICE", retry=True)
+        raise
+    except Exception as error:
+        message = str(error) if isinstance(error, SyncError) else unforeseen(error)
+        run.report.failure = run.report.failure or Failure(run.pair.name, message, isinstance(error, Transient))
+
+
+def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
+    lease = run.store.lease(run.pair.name)
+    holder = lease.holder(run.report.started_at)
+    if holder:
+        raise AlreadyRunning(run.pair.name, holder)
     if run.order.dry_run:
+        work(run, True)
         return
+    began: list[bool] = []
+
+    def asked_and_done() -> None:
+        if work(run, False):
+            run.store.begin(lease, run.report, run.report.started_at + 2 * run.pair.run_time)
+            began.append(True)
+            work(run, True)
+
+    _guarded(run, asked_and_done)
     if began or run.report.failure:
-        run.store.finish(run.report, now)
+        run.store.finish(run.report, run.now())
     else:
-        run.store.note_idle(lease, run.report, now)
+        run.store.note_idle(lease, run.report, run.now())
 
 
 def _log_end(run: Run) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class SyncError(Exception):
@@ -57,3 +59,10 @@ class ConfigError(SyncError):
         lines = "".join(f"\n  - {problem}" for problem in problems)
         super().__init__(f"{source}: {len(problems)} problem(s); nothing was started{lines}")
         self.problems = tuple(problems)
+
+
+def unforeseen(error: BaseException) -> str:
+    """Return what may be said of an error that nobody planned for: its kind and place. Its message may hold a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+    return f"unforeseen {type(error).__name__} at {place}; this is a bug in the sync, please report it with this line"

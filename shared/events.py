@@ -14,7 +14,7 @@ from google.events.cloud.firestore_v1.types import DocumentEventData
 from google.protobuf.message import DecodeError
 
 from shared import wiring
-from shared.errors import TerminalRecord
+from shared.errors import SyncError, TerminalRecord, unforeseen
 from shared.mapping import Entity, state_id
 from shared.model import Problem, parse_instant
 from shared.peers.documents import Snapshot, snapshot_of
@@ -26,7 +26,16 @@ _FIRST_BYTES = b"\x0a\x12\x1a"
 
 def receive(event: CloudEvent, entity: str) -> None:
     """Adopt what the write behind an event left unseen. A record that can never be adopted becomes a dead letter; any
-    other error is raised, so that the event is delivered again."""
+    other error is raised, so that the event is delivered again, without a message that might hold a value."""
+    try:
+        _receive(event, entity)
+    except SyncError:
+        raise
+    except Exception as error:
+        raise SyncError(unforeseen(error)) from None
+
+
+def _receive(event: CloudEvent, entity: str) -> None:
     peer = wiring.firestore_peer(entity)
     log = wiring.log().bind(pair=peer.pair)
     pokes = list(pokes_of(event, peer.layouts[entity].entity))

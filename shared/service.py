@@ -19,7 +19,7 @@ from shared import engine, wiring
 from shared import reconcile as whole
 from shared.config import Health
 from shared.engine import Order, Pair
-from shared.errors import AlreadyRunning, BadRequest, ConfigError, Refused, SyncError
+from shared.errors import AlreadyRunning, BadRequest, ConfigError, Refused, SyncError, unforeseen
 from shared.model import Status, instant
 from shared.report import Failure, Report
 
@@ -82,9 +82,10 @@ def answering(
         wiring.log()("sync_fail", str(error), "ERROR", requestId=call.request_id)
         said = {"kind": "ConfigError", "message": "the functions are not configured rightly; their log says where"}
         body, status = call.answer(False, {}, [said]), 500
-    except SyncError as error:
-        wiring.log()("sync_fail", str(error), "ERROR", requestId=call.request_id)
-        body, status = call.answer(False, {}, [_error(error)]), 500
+    except Exception as error:
+        message = str(error) if isinstance(error, SyncError) else unforeseen(error)
+        wiring.log()("sync_fail", message, "ERROR", requestId=call.request_id)
+        body, status = call.answer(False, {}, [{"kind": type(error).__name__, "message": message}]), 500
     return body, status, {"Cache-Control": "no-store"}
 
 

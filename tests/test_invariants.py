@@ -92,8 +92,6 @@ def attempt(w: World, work: Callable[..., Report] = sync) -> list[object]:
     try:
         report = w.sync(work)
         return [report.failure, report.as_json()] if report.failure else []
-    except Transient as error:  # the run's own records could not be read or written
-        return [str(error)]
     finally:
         w.database.fault = lambda _: None
 

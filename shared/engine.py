@@ -84,6 +84,14 @@ class Run:
     report: Report
     waiting: set[RecordId] = field(default_factory=set)
     """Records with a change that must wait; what is known of them is not complete."""
+    earlier: Billed = field(default_factory=Billed)
+    """What was billed before the run."""
+
+    def add_up(self) -> datetime:
+        """Put into the report what was billed so far, and the time; return that."""
+        self.report.completed_at = self.now()
+        self.report.billed = self.pair.billed.since(self.earlier)
+        return self.report.completed_at
 
     @property
     def over(self) -> bool:
@@ -109,12 +117,11 @@ def execute(
     `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it.
     """
     report = Report(pair.name, order.run_id, now(), order.dry_run)
-    run = Run(pair, order, store, now, log.bind(runId=order.run_id, pair=pair.name), report)
-    earlier = pair.billed.copy()
+    bound = log.bind(runId=order.run_id, pair=pair.name)
+    run = Run(pair, order, store, now, bound, report, earlier=pair.billed.copy())
     run.log("sync_start", f"run of pair {pair.name} begins")
     _guarded(run, lambda: _under_lease(run, work))
-    report.completed_at = now()
-    report.billed = pair.billed.since(earlier)
+    run.add_up()
     _log_end(run)
     return report
 
@@ -148,10 +155,11 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
             work(run, True)
 
     _guarded(run, asked_and_done)
+    completed = run.add_up()
     if began or run.report.failure:
-        run.store.finish(run.report, run.now())
+        run.store.finish(run.report, completed)
     else:
-        run.store.note_idle(lease, run.report, run.now())
+        run.store.note_idle(lease, run.report, completed)
 
 
 def _log_end(run: Run) -> None:
@@ -327,14 +335,7 @@ def record_conflicts(run: Run, target: Peer, conflicts: Sequence[Conflict]) -> N
     for each in conflicts:
         apart = abs(stamp_time(side_stamp(each.local)) - stamp_time(side_stamp(each.incoming)))
         severity = "WARNING" if apart < NEARLY_AT_ONCE else "INFO"
-        run.log(
-            "conflict",
-            f"{each.winner} won at {target.name}",
-            severity,
-            field=each.field,
-            id=each.id,
-            **run.log.record(each.record),
-        )
+        run.log("conflict", f"{each.winner} won at {target.name}", severity, field=each.field, **run.log.record(each.record))
 
 
 def _postpone(run: Run, source: Peer, page: Page, fates: dict[str, Fate]) -> None:

@@ -59,10 +59,11 @@ class Ledger:
 
 
 class World:
-    def __init__(self, ahead: float = 0.0, **options: Any) -> None:
-        """`ahead`: seconds by which Django's clock runs ahead of Firestore's (behind, if negative)."""
-        self.clock = Clock()
-        self.database = MemoryFirestore(self.clock)
+    def __init__(self, ahead: float = 0.0, database: Any = None, **options: Any) -> None:
+        """`ahead`: seconds by which Django's clock runs ahead of Firestore's (behind, if negative). `database`: another
+        Firestore than that in memory, with a `now` of its own."""
+        self.database = database or MemoryFirestore(Clock())
+        self.clock = self.database.now
         self.firestore = FirestorePeer("firestore", self.database, "things", [ENTITY], self.clock, self.clock.tick)
         self.django = MemoryPeer("django", {"thing": FIELDS}, self.clock.apart(ahead))
         self.pair = Pair(

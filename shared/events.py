@@ -15,8 +15,9 @@ from google.protobuf.message import DecodeError
 
 from shared import wiring
 from shared.errors import SyncError, TerminalRecord, unforeseen
-from shared.mapping import Entity, state_id
+from shared.mapping import Entity
 from shared.model import Problem, parse_instant
+from shared.naming import state_id
 from shared.peers.documents import Snapshot, snapshot_of
 from shared.tracker import Poke, track
 

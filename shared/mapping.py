@@ -7,8 +7,6 @@ name. Writing is strict.
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,33 +14,15 @@ from datetime import UTC, date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
 
 from shared.canonical import canonical, same
 from shared.errors import TerminalRecord
 from shared.model import Json, RecordId, instant, parse_instant
-
-Native = Any
-"""What Firestore holds: None, bool, int, float, str, datetime, bytes, Reference, GeoPoint, list or dict of them."""
+from shared.naming import document_id, key_of
+from shared.native import INT64, Native, Reference, plain, storable
 
 SYNC_FIELD = "_sync"
 EXACT = Context(prec=400)
-INT64 = range(-(2**63), 2**63)
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A Firestore reference; `path` is relative to the database: `branches/north`."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class GeoPoint:
-    """A Firestore geographical point, in degrees."""
-
-    latitude: float
-    longitude: float
 
 
 class Type(StrEnum):
@@ -60,38 +40,6 @@ class Type(StrEnum):
     MAP = "map"
     JSON = "json"
     REFERENCE = "reference"
-
-
-# Document ids may hold neither "/" nor be ".", ".." or "__x__". Both ways are bijective, so that documents and records
-# that were there before keep the names they have.
-_ESCAPED_SLASH = re.compile(r"%(?=(?:25)*2F)")
-_ESCAPE = re.compile(r"%25(?=(?:25)*2F)|%2F")
-_PRIVATE = re.compile("__.*__", re.DOTALL)
-_RESERVED = re.compile(r"%*(\.|\.\.|__.*__)", re.DOTALL)
-MAX_ID_BYTES = 1500
-
-
-def document_id(key: str) -> str:
-    """Return the document id of a key; TerminalRecord if Firestore can hold none (too long, empty)."""
-    escaped = _ESCAPED_SLASH.sub("%25", _text(key)).replace("/", "%2F")
-    if _RESERVED.fullmatch(escaped):
-        escaped = "%" + escaped
-    if not 0 < len(escaped.encode()) <= MAX_ID_BYTES:
-        raise TerminalRecord("not-representable", f"a key must have 1 to {MAX_ID_BYTES} bytes to be the name of a document")
-    return escaped
-
-
-def key_of(id: str) -> str:
-    """Return the key of a document id; the inverse of `document_id`."""
-    if id.startswith("%") and _RESERVED.fullmatch(id):
-        id = id[1:]
-    return _ESCAPE.sub(lambda found: "/" if found[0] == "%2F" else "%", id)
-
-
-def state_id(*parts: str | None, at: str = "") -> str:
-    """Return the readable id of an entry in a `sync_*` collection: the parts that are there, and when, joined by colons."""
-    names = [re.sub("[%/:\ud800-\udfff]", lambda found: f"%{ord(found[0]):02X}", part) for part in parts if part]
-    return ":".join([*names, at] if at else names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,77 +91,6 @@ class Field:
     def from_backend(self, wire: Json) -> Json:
         """Return a value as it travels."""
         return None if self.empty is not None and same(wire, self.empty) else wire
-
-
-def plain(native: Native) -> Json:
-    """Return any Firestore value as JSON. What JSON has no word for becomes a map that names the kind."""
-    if isinstance(native, datetime):
-        return instant(native)
-    if isinstance(native, float) and native.is_integer():
-        return int(native)
-    if isinstance(native, float) and not math.isfinite(native):
-        return {"double": str(native)}
-    if isinstance(native, bytes):
-        return {"bytes": native.hex()}
-    if isinstance(native, Reference):
-        return {"reference": native.path}
-    if isinstance(native, GeoPoint):
-        return {"latitude": native.latitude, "longitude": native.longitude}
-    if isinstance(native, list):
-        return [plain(item) for item in native]
-    if isinstance(native, dict):
-        return {name: plain(item) for name, item in native.items()}
-    return native
-
-
-def storable(wire: Json, in_list: bool = False) -> Native:
-    """Return a JSON value that Firestore can hold; TerminalRecord for one that it cannot: an integer that neither 64 bits
-    nor a double hold, a list right inside a list, half a surrogate pair, a name that Firestore keeps for itself."""
-    if isinstance(wire, str):
-        return _text(wire)
-    if isinstance(wire, int) and not isinstance(wire, bool) and wire not in INT64:
-        return _double(wire)
-    if isinstance(wire, list):
-        if in_list:
-            raise TerminalRecord("not-representable", "Firestore holds no list right inside a list; wrap it in a map")
-        return [storable(item, in_list=True) for item in wire]
-    if isinstance(wire, dict):
-        if any(not name or _PRIVATE.fullmatch(name) for name in wire):
-            raise TerminalRecord("not-representable", "a map has a name that Firestore keeps for itself (empty, or __x__)")
-        return {_text(name): storable(item) for name, item in wire.items()}
-    return wire
-
-
-def _text(text: str) -> str:
-    canonical(text)
-    return text
-
-
-def _double(number: int) -> float:
-    canonical(number)
-    if int(float(number)) != number:
-        raise TerminalRecord("not-representable", "an integer is past 64 bits, and a double would round it")
-    return float(number)
-
-
-def stored(name: str, wire: Json) -> Native:
-    """Return a field's value as the `sync_*` collections keep it: as it is, or as JSON where Firestore cannot hold it."""
-    try:
-        return {"json": canonical(wire)} if isinstance(wire, dict) and set(wire) == {"json"} else storable(wire)
-    except TerminalRecord:
-        return {"json": _any_json(wire)}
-
-
-def _any_json(wire: Json) -> str:
-    try:
-        return canonical(wire)
-    except TerminalRecord:
-        return json.dumps(wire)  # escapes what UTF-8 cannot say
-
-
-def loaded(name: str, native: Native) -> Json:
-    """Return the value that `stored` made."""
-    return json.loads(native["json"]) if isinstance(native, dict) and set(native) == {"json"} else plain(native)
 
 
 def _read_decimal(spec: Field, native: Native, tenant: str | None) -> Json:

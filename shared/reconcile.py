@@ -14,14 +14,16 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from shared.canonical import same
-from shared.engine import Order, Pair, Run, carry, directions, execute, record_conflicts, whole_change
+from shared.engine import carry, record_conflicts, whole_change
 from shared.log import Log
-from shared.model import Action, Change, Conflict, Outcome, Record, RecordId, Value, Version, side_stamp, stamp_after
+from shared.model import Action, Change, Conflict, Outcome, Problem, Record, RecordId, Value, Version, side_stamp, stamp_after
 from shared.peers.base import Peer
 from shared.report import Report, Tally
+from shared.run import Order, Pair, Run, directions, execute
 from shared.store import Store
 
 T = TypeVar("T")
+REFUSED = Problem("malformed", "the other side named no reason")
 AT_ONCE = 200
 """How many differing records are read and sent at a time."""
 
@@ -124,25 +126,18 @@ def _send(run: Run, records: Sequence[Record], source: Peer, target: Peer) -> No
     if not records:
         return
     tally = run.report.directions.setdefault(f"{source.name}_to_{target.name}", Tally())
-    changes = [_whole(record, f"reconcile:{run.order.run_id}:{number}") for number, record in enumerate(records)]
+    changes = [_whole(record) for record in records]
     results = target.apply(changes, run.order.run_id)
     conflicts = [each for result in results for each in result.conflicts]
     record_conflicts(run, target, conflicts)
-    outcomes = [result.outcome for result in results]
-    tally.add(
-        Tally(
-            read=len(results),
-            applied=outcomes.count(Outcome.APPLIED),
-            unchanged=outcomes.count(Outcome.UNCHANGED),
-            superseded=outcomes.count(Outcome.STALE),
-            held=outcomes.count(Outcome.HELD),
-            waiting=outcomes.count(Outcome.RETRY) + outcomes.count(Outcome.INVALID),
-            conflicts=len(conflicts),
-        )
-    )
+    ended = zip(changes, results, strict=True)
+    refused = {each.id: (each, result.problem or REFUSED) for each, result in ended if result.outcome is Outcome.INVALID}
+    run.store.refuse(run.pair.name, source.name, refused, run.order.run_id, run.now())
+    tally.add(Tally.of([result.outcome for result in results], len(conflicts)))
 
 
-def _whole(record: Record, id: str) -> Change:
+def _whole(record: Record) -> Change:
+    id = f"reconcile:{record.id.entity}:{record.id.tenant or ''}:{record.id.key}"
     return whole_change(record, Change(id, record.id, Action.UPDATE))
 
 

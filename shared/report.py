@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from shared.model import Billed, instant
+from shared.model import Billed, Outcome, instant
 
 
 @dataclass(slots=True)
@@ -21,6 +23,21 @@ class Tally:
     dead_letters: int = 0
     waiting: int = 0
     conflicts: int = 0
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome], conflicts: int) -> Tally:
+        """Return the tally of changes that ended so."""
+        counted = Counter(outcomes)
+        return cls(
+            read=len(outcomes),
+            applied=counted[Outcome.APPLIED],
+            unchanged=counted[Outcome.UNCHANGED],
+            superseded=counted[Outcome.STALE],
+            held=counted[Outcome.HELD],
+            dead_letters=counted[Outcome.INVALID],
+            waiting=counted[Outcome.RETRY],
+            conflicts=conflicts,
+        )
 
     @property
     def even(self) -> bool:

@@ -18,10 +18,10 @@ from werkzeug.exceptions import BadRequest as NoJson
 from shared import engine, wiring
 from shared import reconcile as whole
 from shared.config import Health
-from shared.engine import Order, Pair
 from shared.errors import AlreadyRunning, BadRequest, ConfigError, Refused, SyncError, unforeseen
 from shared.model import Status, instant
 from shared.report import Failure, Report
+from shared.run import Order, Pair
 
 Answer = tuple[dict[str, Any], int]
 Body = TypeVar("Body", bound=BaseModel)

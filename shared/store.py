@@ -9,8 +9,9 @@ from typing import Any
 
 from shared import wire
 from shared.errors import AlreadyRunning, Transient
-from shared.mapping import state_id, stored
 from shared.model import Change, Conflict, Problem
+from shared.naming import state_id
+from shared.native import stored
 from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot, Write
 from shared.peers.layout import CONFLICTS, conflict_writes
 from shared.report import Report

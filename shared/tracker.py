@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.errors import Transient
-from shared.mapping import state_id
 from shared.merge import merge
 from shared.model import TICK, Action, Change, RecordId, Version, instant, stamp_after
+from shared.naming import state_id
 from shared.peers.documents import Contended, Snapshot, Write
 from shared.peers.firestore import FirestorePeer
 from shared.peers.layout import Layout

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
-from shared.engine import Pair
 from shared.errors import TerminalBatch, Transient
 from shared.log import Log
 from shared.model import Scope
@@ -21,6 +20,7 @@ from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
 from shared.peers.rest_queue import RestQueue
 from shared.retry import Backoff, Patience
+from shared.run import Pair
 from shared.store import Store
 
 SECRET_LIFE = timedelta(minutes=5)

@@ -15,7 +15,7 @@ from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 from memory_firestore import Event
 
-from shared.mapping import Native
+from shared.native import Native
 from shared.peers.documents import Firestore, Snapshot, Write
 
 

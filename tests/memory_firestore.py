@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from shared.mapping import Native
 from shared.model import TICK, Billed
+from shared.native import Native
 from shared.peers.documents import Contended, Snapshot, Write
 
 ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION = 6, 5, 9

@@ -11,7 +11,7 @@ from google.cloud.firestore import DELETE_FIELD
 from google.cloud.firestore_v1.field_path import FieldPath
 from real import Real
 
-from shared.mapping import document_id
+from shared.naming import document_id
 
 pytestmark = pytest.mark.stack
 

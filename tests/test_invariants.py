@@ -18,9 +18,9 @@ from world import FIELDS, World
 from shared.canonical import canonical
 from shared.engine import sync
 from shared.errors import AlreadyRunning, SyncError, TerminalBatch, Transient
-from shared.mapping import loaded
 from shared.merge import collapse, merge
 from shared.model import Action, Change, Outcome, RecordId, Value, Version, stamp_at
+from shared.native import loaded
 from shared.peers.memory import MemoryPeer
 from shared.policy import decide
 from shared.reconcile import reconcile

@@ -11,21 +11,10 @@ from hypothesis import strategies as st
 
 from shared.canonical import canonical, same
 from shared.errors import TerminalRecord
-from shared.mapping import (
-    Entity,
-    Field,
-    GeoPoint,
-    Reference,
-    Type,
-    document_id,
-    key_of,
-    loaded,
-    plain,
-    state_id,
-    storable,
-    stored,
-)
+from shared.mapping import Entity, Field, Type
 from shared.model import RecordId
+from shared.naming import document_id, key_of, state_id
+from shared.native import GeoPoint, Reference, loaded, plain, storable, stored
 
 QUICK = settings(derandomize=True, database=None, deadline=None)
 

@@ -71,10 +71,13 @@ PURE = {
     "merge": {"model", "canonical"},
     "policy": {"model", "merge", "canonical"},
     "index": {"model", "canonical"},
-    "mapping": {"model", "errors", "canonical"},
+    "naming": {"errors", "canonical"},
+    "native": {"model", "errors", "canonical", "naming"},
+    "mapping": {"model", "errors", "canonical", "naming", "native"},
     "retry": {"errors"},
     "wire": {"model", "errors"},
     "report": {"model"},
+    "fates": {"model", "report"},
     "log": {"model"},
     "config": {"mapping", "errors"},
     "peers.base": {"model", "policy"},
@@ -89,18 +92,18 @@ def test_a_room_imports_only_what_lies_below_it(room, allowed):
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
-        ["engine", "reconcile"],
+        ["engine", "reconcile", "run", "fates"],
         {*CONCRETE, "wiring", "service", "events", "config"},
     ),
     "a peer knows nothing of what is done with it": (
         [room for room in ROOMS if room.startswith("peers.")],
-        {"engine", "reconcile", "store", "wiring", "service", "events", "tracker", "config", "report", "log"},
+        {"engine", "reconcile", "run", "store", "wiring", "service", "events", "tracker", "config", "report", "log"},
     ),
     "the store knows no run": (
         ["store"],
-        {"engine", "reconcile", "wiring", "service", "events", "tracker", "config", "policy", "merge"},
+        {"engine", "reconcile", "run", "wiring", "service", "events", "tracker", "config", "policy", "merge"},
     ),
-    "the tracker builds nothing": (["tracker"], {"engine", "reconcile", "wiring", "service", "events", "config"}),
+    "the tracker builds nothing": (["tracker"], {"engine", "reconcile", "run", "wiring", "service", "events", "config"}),
     "wiring is below the functions": (["wiring"], {"service", "events"}),
     "the two doors know nothing of each other": (["service"], {"events", "tracker", *CONCRETE}),
     "nor does the other": (["events"], {"service", "engine", "reconcile", "peers.firestore", "peers.rest_queue", "peers.memory"}),
@@ -186,9 +189,9 @@ def at_import(path: Path) -> list[str]:
 
 def test_google_is_imported_only_where_it_is_spoken_to():
     """Wiring does so too, but only when a client is wanted: a cold start for one function pays for no other."""
-    assert {room for room, path in ROOMS.items() if at_import(path)} == {"peers.documents", "events"}
+    assert {room for room, path in ROOMS.items() if at_import(path)} == {"peers.documents", "peers.protobuf", "events"}
     anywhere = {room for room, path in ROOMS.items() if any(map(is_google, names_imported(ast.walk(tree(path)))))}
-    assert anywhere == {"peers.documents", "events", "wiring"}
+    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring"}
 
 
 def calls_at_import(module: ast.Module) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from memory_firestore import Clock, Event, MemoryFirestore
 
 from shared.canonical import canonical
-from shared.engine import Order, Pair, sync
+from shared.engine import sync
 from shared.log import Log
 from shared.mapping import Entity, Field, Type
 from shared.model import RecordId, Scope
@@ -22,6 +22,7 @@ from shared.peers.firestore import FirestorePeer
 from shared.peers.memory import MemoryPeer
 from shared.reconcile import reconcile
 from shared.report import Report
+from shared.run import Order, Pair
 from shared.store import Store
 from shared.tracker import Poke, track
 

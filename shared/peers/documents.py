@@ -13,16 +13,13 @@ from typing import Any, Literal, NoReturn, Protocol
 
 from google.api_core import exceptions, retry
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
-from google.cloud.firestore_v1.types import document as documents
 from google.cloud.firestore_v1.types import firestore as calls
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from shared.errors import SyncError, TerminalBatch, TerminalRecord, Transient
-from shared.mapping import GeoPoint, Native, Reference
 from shared.model import Billed
+from shared.native import Native
+from shared.peers.protobuf import decode, encode, moment, timestamp
 
-ValuePb: Any = documents.Value.pb()
-DocumentPb: Any = documents.Document.pb()
 MAX_WRITES = 500
 MAX_BYTES = 3_500_000
 """Of one request. The emulator's limit is 4 MiB, production's 10; a single document is 1 MiB at most."""
@@ -196,7 +193,7 @@ class Firestore:
         else:
             raw.update.name = name
             for field, value in write.fields.items():
-                self._encode(value, raw.update.fields[field])
+                encode(value, self.root, raw.update.fields[field])
         if write.mask is not None:
             raw.update_mask.field_paths.extend(_quoted(field) for field in write.mask)
         if isinstance(write.seen, Snapshot) and write.seen.update_time is not None:
@@ -205,69 +202,11 @@ class Firestore:
             raw.current_document.exists = write.seen is True
         return raw
 
-    def _encode(self, value: Native, raw: Any) -> None:
-        if value is None:
-            raw.null_value = 0
-        elif isinstance(value, bool):
-            raw.boolean_value = value
-        elif isinstance(value, int):
-            raw.integer_value = value
-        elif isinstance(value, float):
-            raw.double_value = value
-        elif isinstance(value, str):
-            raw.string_value = value
-        elif isinstance(value, datetime):
-            raw.timestamp_value.CopyFrom(timestamp(value))
-        elif isinstance(value, bytes):
-            raw.bytes_value = value
-        elif isinstance(value, Reference):
-            raw.reference_value = f"{self.root}/{value.path}"
-        elif isinstance(value, GeoPoint):
-            raw.geo_point_value.latitude, raw.geo_point_value.longitude = value.latitude, value.longitude
-        elif isinstance(value, (list, tuple)):
-            raw.array_value.SetInParent()
-            for item in value:
-                self._encode(item, raw.array_value.values.add())
-        else:
-            raw.map_value.SetInParent()
-            for name, item in value.items():
-                self._encode(item, raw.map_value.fields[name])
-
 
 def snapshot_of(raw: Any) -> Snapshot:
     """Return a protobuf document (of a read or of an event) as a snapshot."""
     path = raw.name.partition("/documents/")[2]
     return Snapshot(path, {name: decode(value) for name, value in raw.fields.items()}, moment(raw.update_time))
-
-
-def decode(raw: Any) -> Native:
-    """Return a protobuf value as a plain one."""
-    kind = raw.WhichOneof("value_type")
-    if kind in {None, "null_value"}:
-        return None
-    if kind == "timestamp_value":
-        return moment(raw.timestamp_value)
-    if kind == "reference_value":
-        return Reference(raw.reference_value.partition("/documents/")[2])
-    if kind == "geo_point_value":
-        return GeoPoint(raw.geo_point_value.latitude, raw.geo_point_value.longitude)
-    if kind == "array_value":
-        return [decode(item) for item in raw.array_value.values]
-    if kind == "map_value":
-        return {name: decode(item) for name, item in raw.map_value.fields.items()}
-    return getattr(raw, kind)
-
-
-def moment(raw: Any) -> datetime:
-    """Return a protobuf timestamp as an aware datetime; Firestore keeps microseconds."""
-    return raw.ToDatetime(tzinfo=UTC)  # type: ignore[no-any-return]
-
-
-def timestamp(when: datetime) -> Timestamp:
-    """Return an aware datetime as a protobuf timestamp."""
-    raw = Timestamp()
-    raw.FromDatetime(when.astimezone(UTC))
-    return raw
 
 
 def _quoted(field: str) -> str:

@@ -11,8 +11,10 @@ from shared import wire
 from shared.canonical import bucket_of, record_hash, same
 from shared.errors import TerminalRecord
 from shared.index import Entry, Held, Index, adopt, index_of
-from shared.mapping import SYNC_FIELD, Entity, loaded, state_id, stored
+from shared.mapping import SYNC_FIELD, Entity
 from shared.model import Change, Conflict, RecordId, Value, Version, instant, parse_stamp, side_stamp
+from shared.naming import state_id
+from shared.native import loaded, stored
 from shared.peers.documents import Snapshot, Write
 
 QUEUE, TOMBSTONES, CONFLICTS = "sync_queue", "sync_tombstones", "sync_conflicts"

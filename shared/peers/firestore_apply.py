@@ -1,0 +1,198 @@
+"""Applying changes to documents.
+
+A document that exists is read and written in bulk, with its `update_time` as the precondition; what lost a race is read
+again. Whatever makes, deletes or revives a document is done in a transaction over the document and its tombstone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.errors import TerminalRecord
+from shared.model import Action, Change, Outcome, Problem, RecordId, Result, Version, instant, stamp_time
+from shared.peers.documents import INVALID, LOST_RACE, OK, Contended, Snapshot, Write
+from shared.peers.firestore_records import ROUNDS, FirestoreRecords
+from shared.policy import Decision, Mode, decide
+
+SLEPT_OUT = timedelta(seconds=5)
+IN_ONE_TRANSACTION = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change, what it was decided to do, and the writes that do it."""
+
+    change: Change
+    decision: Decision
+    writes: list[Write]
+
+
+class FirestoreApply(FirestoreRecords):
+    """Records to which changes can be applied."""
+
+    def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
+        """Apply the changes, each record's in the order given; see `Peer.apply`."""
+        results: dict[str, Result] = {}
+        stalled = 0
+        while stalled < ROUNDS and len(results) < len(changes):
+            before = len(results)
+            results |= self._round(self._next_of_each_record(changes, results), run_id, mode)
+            stalled = 0 if len(results) > before else stalled + 1
+        busy = Problem("busy", "the record was edited faster than it could be read; the next run tries again")
+        return [results.get(change.id) or Result(change.id, Outcome.RETRY, problem=busy) for change in changes]
+
+    def _next_of_each_record(self, changes: Sequence[Change], results: Mapping[str, Result]) -> list[Change]:
+        waiting: dict[RecordId, Change] = {}
+        for change in changes:
+            if change.id not in results:
+                waiting.setdefault(change.record, change)
+        return list(waiting.values())
+
+    def _round(self, changes: Sequence[Change], run_id: str, mode: Mode) -> dict[str, Result]:
+        """Return the results that could be had; what was adopted or lost a race is missing and comes again."""
+        results: dict[str, Result] = {}
+        placed = self._placed(changes, results)
+        snapshots, read_at = self.documents.get(list(placed))
+        steps: list[Step] = []
+        existence: list[Change] = []
+        for path, change in self._not_from_the_future(placed, read_at, results).items():
+            layout, document = self._layout(change.record), snapshots[path]
+            held = layout.held(change.record, document)
+            if held.unseen():
+                self._adopt_or_say(change, document, results)
+            elif held.values is None or change.deletes:
+                existence.append(change)
+            else:
+                self._plan(change, document, None, held.version(), mode, steps, results)
+        results |= self._write(steps, run_id)
+        for start in range(0, len(existence), IN_ONE_TRANSACTION):
+            results |= self._transact(existence[start : start + IN_ONE_TRANSACTION], run_id, mode)
+        return results
+
+    def _placed(self, changes: Sequence[Change], results: dict[str, Result]) -> dict[str, Change]:
+        placed = {}
+        for change in changes:
+            try:
+                placed[self._layout(change.record).path(change.record)] = change
+            except TerminalRecord as error:
+                results[change.id] = _refused(change, error)
+        return placed
+
+    def _not_from_the_future(self, placed: dict[str, Change], read_at: datetime, results: dict[str, Result]) -> dict[str, Change]:
+        """Leave out what is stamped ahead of Firestore's clock: a later write of a client, which knows of no stamps, must
+        still beat all it saw. A few seconds are slept out."""
+        ahead = {path: stamp_time(change.latest) - read_at for path, change in placed.items()}
+        longest = max((each for each in ahead.values() if each <= SLEPT_OUT), default=timedelta())
+        if longest > timedelta():
+            self.sleep(longest.total_seconds())
+        for path, each in ahead.items():
+            if each > SLEPT_OUT:
+                change = placed.pop(path)
+                message = f"stamped {instant(stamp_time(change.latest))}, Firestore's clock says {instant(read_at)}"
+                results[change.id] = Result(change.id, Outcome.RETRY, problem=Problem("future", message))
+        return placed
+
+    def _adopt_or_say(self, change: Change, document: Snapshot, results: dict[str, Result]) -> None:
+        try:
+            self.adopt(change.record, document)
+        except TerminalRecord as error:
+            results[change.id] = _refused(change, error)
+
+    def _plan(
+        self,
+        change: Change,
+        document: Snapshot,
+        tombstone: Snapshot | None,
+        before: Version,
+        mode: Mode,
+        steps: list[Step],
+        results: dict[str, Result],
+    ) -> None:
+        """Decide, and add the step that does it; or the result, where there is nothing to do yet or nothing that can be done."""
+        layout = self._layout(change.record)
+        try:
+            decision = decide(before, change, mode)
+            made = tombstone is not None and decision.version.deleted is None  # or revived; else the document is there
+            if made and layout.held(change.record, document).values is None and not _whole(change, decision, layout.entity.names):
+                message = "the record is not known here, and the change does not hold all its fields"
+                results[change.id] = Result(change.id, Outcome.RETRY, problem=Problem("incomplete", message))
+                return
+            same_as_before = decision.version is before
+            writes = [] if same_as_before else layout.writes(change.record, document, tombstone, decision.version, self.now())
+            steps.append(Step(change, decision, writes))
+        except TerminalRecord as error:
+            results[change.id] = _refused(change, error)
+
+    def _write(self, steps: Sequence[Step], run_id: str) -> dict[str, Result]:
+        """Write each step for itself, conflicts first."""
+        self._keep_conflicts(steps, run_id)
+        results = {step.change.id: _result(step) for step in steps if not step.writes}
+        writing = [step for step in steps if step.writes]
+        statuses = self.documents.write([step.writes[0] for step in writing]) if writing else []
+        for step, status in zip(writing, statuses, strict=True):
+            if status == OK:
+                results[step.change.id] = _result(step)
+            elif status == INVALID:
+                results[step.change.id] = _refused(
+                    step.change, TerminalRecord("too-large", "Firestore refuses the document: over 1 MiB")
+                )
+            elif status not in LOST_RACE:
+                busy = Problem("busy", f"Firestore answered status {status} for the write; the next run tries again")
+                results[step.change.id] = Result(step.change.id, Outcome.RETRY, problem=busy)
+        return results
+
+    def _transact(self, changes: Sequence[Change], run_id: str, mode: Mode) -> dict[str, Result]:
+        """Apply the changes in one transaction; where one of them stands in the way, in ever smaller ones."""
+        try:
+            return self._in_one_transaction(changes, run_id, mode)
+        except (Contended, TerminalRecord) as error:
+            if len(changes) == 1:
+                return {changes[0].id: _refused(changes[0], error)} if isinstance(error, TerminalRecord) else {}
+            half = len(changes) // 2
+            return self._transact(changes[:half], run_id, mode) | self._transact(changes[half:], run_id, mode)
+
+    def _in_one_transaction(self, changes: Sequence[Change], run_id: str, mode: Mode) -> dict[str, Result]:
+        places = [
+            (self._layout(each.record).path(each.record), self._layout(each.record).tombstone_path(each.record))
+            for each in changes
+        ]
+        results: dict[str, Result] = {}
+        steps: list[Step] = []
+        transaction = self.documents.begin()
+        try:
+            snapshots, _ = self.documents.get([path for place in places for path in place], transaction)
+            for change, (path, grave) in zip(changes, places, strict=True):
+                self._decide_existence(change, snapshots[path], snapshots[grave], mode, steps, results)
+            self._keep_conflicts(steps, run_id)
+            self.documents.commit([write for step in steps for write in step.writes], transaction)
+        except BaseException:
+            self.documents.rollback(transaction)
+            raise
+        return results | {step.change.id: _result(step) for step in steps}
+
+    def _decide_existence(
+        self, change: Change, document: Snapshot, grave: Snapshot, mode: Mode, steps: list[Step], results: dict[str, Result]
+    ) -> None:
+        held = self._layout(change.record).held(change.record, document, grave)
+        if not held.unseen():
+            self._plan(change, document, grave, held.version(), mode, steps, results)
+
+    def _keep_conflicts(self, steps: Sequence[Step], run_id: str) -> None:
+        self.keep_conflicts([conflict for step in steps for conflict in step.decision.conflicts], run_id)
+
+
+def _whole(change: Change, decision: Decision, names: Sequence[str]) -> bool:
+    return change.action is Action.CREATE or all(name in decision.version.fields for name in names)
+
+
+def _result(step: Step) -> Result:
+    version = step.decision.version
+    stamps = {name: version.fields[name].stamp for name in step.change.fields}
+    return Result(step.change.id, step.decision.outcome, step.decision.applied, stamps, version.deleted, step.decision.conflicts)
+
+
+def _refused(change: Change, error: TerminalRecord) -> Result:
+    fields = {error.field: error.code} if error.field else {}
+    return Result(change.id, Outcome.INVALID, problem=Problem(error.code, str(error), fields))

@@ -1,0 +1,145 @@
+"""One execution of a pair: its lease, its record, its log lines, its figures; whatever the work is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.errors import AlreadyRunning, SyncError, Transient, unforeseen
+from shared.log import Log
+from shared.model import Billed, RecordId, Scope
+from shared.peers.base import Peer
+from shared.report import Failure, Report
+from shared.retry import Patience
+from shared.store import Store
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two peers and what they share. `initial_winner` names the peer whose values win where neither was ever synced."""
+
+    name: str
+    left: Peer
+    right: Peer
+    scope: Scope
+    billed: Billed = field(default_factory=Billed)
+    patience: Patience = field(default_factory=Patience)
+    run_time: timedelta = timedelta(minutes=8)
+    initial_winner: str | None = None
+    tenants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The tenants of each entity that has any."""
+
+    def tenants_of(self, entity: str) -> tuple[str | None, ...]:
+        """Return the tenants whose records are walked when whole peers are compared; (None,) for an entity without any."""
+        if entity not in self.tenants:
+            return (self.scope.tenant,)
+        return tuple(each for each in self.tenants[entity] if self.scope.tenant in {None, each})
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run is asked to do. `direction` is `django_to_firestore` or the like, None for both."""
+
+    run_id: str
+    direction: str | None = None
+    dry_run: bool = False
+    max_changes: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a pair: everything that a step of it needs."""
+
+    pair: Pair
+    order: Order
+    store: Store
+    now: Callable[[], datetime]
+    log: Log
+    report: Report
+    waiting: set[RecordId] = field(default_factory=set)
+    """Records with a change that must wait; what is known of them is not complete."""
+    earlier: Billed = field(default_factory=Billed)
+    """What was billed before the run."""
+
+    def add_up(self) -> datetime:
+        """Put into the report what was billed so far, and the time; return that."""
+        self.report.completed_at = self.now()
+        self.report.billed = self.pair.billed.since(self.earlier)
+        return self.report.completed_at
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has used up its time or its number of changes."""
+        enough = self.order.max_changes is not None and self.report.moved >= self.order.max_changes
+        return enough or self.now() - self.report.started_at >= self.pair.run_time
+
+
+def execute(
+    pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log, work: Callable[[Run, bool], bool]
+) -> Report:
+    """Run `work` under the pair's lease, with a run record, log lines and figures around it.
+
+    `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it.
+    """
+    report = Report(pair.name, order.run_id, now(), order.dry_run)
+    bound = log.bind(runId=order.run_id, pair=pair.name)
+    run = Run(pair, order, store, now, bound, report, earlier=pair.billed.copy())
+    run.log("sync_start", f"run of pair {pair.name} begins")
+    _guarded(run, lambda: _under_lease(run, work))
+    run.add_up()
+    _log_end(run)
+    return report
+
+
+def _guarded(run: Run, step: Callable[[], None]) -> None:
+    """Do a step of a run; what goes wrong is put into the report, the first failure first. AlreadyRunning is raised."""
+    try:
+        step()
+    except AlreadyRunning as error:
+        run.log("sync_fail", str(error), "NOTICE", retry=True)
+        raise
+    except Exception as error:
+        message = str(error) if isinstance(error, SyncError) else unforeseen(error)
+        run.report.failure = run.report.failure or Failure(run.pair.name, message, isinstance(error, Transient))
+
+
+def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
+    lease = run.store.lease(run.pair.name)
+    holder = lease.holder(run.report.started_at)
+    if holder:
+        raise AlreadyRunning(run.pair.name, holder)
+    if run.order.dry_run:
+        work(run, True)
+        return
+    began: list[bool] = []
+
+    def asked_and_done() -> None:
+        if work(run, False):
+            run.store.begin(lease, run.report, run.report.started_at + 2 * run.pair.run_time)
+            began.append(True)
+            work(run, True)
+
+    _guarded(run, asked_and_done)
+    completed = run.add_up()
+    if began or run.report.failure:
+        run.store.finish(run.report, completed)
+    else:
+        run.store.note_idle(lease, run.report, completed)
+
+
+def _log_end(run: Run) -> None:
+    report = run.report
+    seconds = ((report.completed_at or run.now()) - report.started_at).total_seconds()
+    stats = {"duration_seconds": seconds, "changes": report.moved, "dry_run": report.dry_run}
+    if report.failure:
+        run.log("sync_fail", report.failure.message, "ERROR", stats=stats, retry=report.failure.retry)
+    else:
+        run.log("sync_ok", f"run of pair {run.pair.name} done: {report.moved} change(s)", stats=stats)
+
+
+def directions(run: Run) -> list[tuple[str, Peer, Peer]]:
+    """Return the directions asked for: name, source, target."""
+    left, right = run.pair.left, run.pair.right
+    both = [(f"{a.name}_to_{b.name}", a, b) for a, b in ((left, right), (right, left))]
+    return [each for each in both if run.order.direction in {None, each[0]}]

@@ -253,6 +253,10 @@ class Billed:
         """Return what was billed after `earlier` was copied."""
         return Billed(self.reads - earlier.reads, self.writes - earlier.writes, self.deletes - earlier.deletes)
 
+    def plus(self, other: Billed) -> Billed:
+        """Return both together."""
+        return Billed(self.reads + other.reads, self.writes + other.writes, self.deletes + other.deletes)
+
     def copy(self) -> Billed:
         """Return the figures of this moment."""
         return Billed(self.reads, self.writes, self.deletes)

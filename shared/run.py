@@ -12,7 +12,7 @@ from shared.model import Billed, RecordId, Scope
 from shared.peers.base import Peer
 from shared.report import Failure, Report
 from shared.retry import Patience
-from shared.store import Store
+from shared.store import CLOSING, Store
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Run:
     earlier: Billed = field(default_factory=Billed)
     """What was billed before the run."""
 
-    def add_up(self) -> datetime:
-        """Put into the report what was billed so far, and the time; return that."""
+    def add_up(self, closing: Billed) -> datetime:
+        """Put into the report what was billed, with what closing it will cost, and the time; return that."""
         self.report.completed_at = self.now()
-        self.report.billed = self.pair.billed.since(self.earlier)
+        self.report.billed = self.pair.billed.since(self.earlier).plus(closing)
         return self.report.completed_at
 
     @property
@@ -87,7 +87,8 @@ def execute(
     run = Run(pair, order, store, now, bound, report, earlier=pair.billed.copy())
     run.log("sync_start", f"run of pair {pair.name} begins")
     _guarded(run, lambda: _under_lease(run, work))
-    run.add_up()
+    if report.completed_at is None:
+        run.add_up(Billed())
     _log_end(run)
     return report
 
@@ -121,11 +122,8 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
             work(run, True)
 
     _guarded(run, asked_and_done)
-    completed = run.add_up()
-    if began or run.report.failure:
-        run.store.finish(run.report, completed)
-    else:
-        run.store.note_idle(lease, run.report, completed)
+    if began or run.report.failure or run.store.idle_is_news(lease, run.now()):
+        run.store.finish(run.report, run.add_up(CLOSING))
 
 
 def _log_end(run: Run) -> None:

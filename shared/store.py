@@ -9,7 +9,7 @@ from typing import Any
 
 from shared import wire
 from shared.errors import AlreadyRunning, Transient
-from shared.model import Change, Conflict, Problem
+from shared.model import Billed, Change, Conflict, Problem
 from shared.naming import state_id
 from shared.native import stored
 from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot, Write
@@ -19,6 +19,8 @@ from shared.retry import Patience
 
 RUNS, LEASES, DEAD_LETTERS = "sync_runs", "sync_leases", "sync_dead_letters"
 RUN_RETENTION = timedelta(days=400)
+CLOSING = Billed(reads=1, writes=2)
+"""What `finish` itself costs; a run's record cannot count the writing of itself."""
 IDLE_RECORD_EVERY = timedelta(hours=1)
 
 
@@ -70,11 +72,10 @@ class Store:
                 [Write(lease.snapshot.path, {"run_id": report.run_id, "until": None, "last": last}, seen=lease.snapshot)]
             )
 
-    def note_idle(self, lease: Lease, report: Report, now: datetime) -> None:
-        """Record a run that found nothing to do; not more than once an hour, so that idle runs cost next to nothing."""
+    def idle_is_news(self, lease: Lease, now: datetime) -> bool:
+        """Return whether a run that found nothing to do is worth a record: one an hour, since idle runs should be cheap."""
         completed = lease.last.get("completed_at")
-        if completed is None or not lease.last.get("success") or now - completed >= IDLE_RECORD_EVERY:
-            self.finish(report, now)
+        return completed is None or not lease.last.get("success") or now - completed >= IDLE_RECORD_EVERY
 
     def run(self, pair: str, run_id: str) -> Mapping[str, Any]:
         """Return a run's record, empty if there is none."""

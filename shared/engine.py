@@ -72,7 +72,7 @@ def carry(run: Run, source: Peer, target: Peer, tally: Tally, found: Found | Non
         scope = replace(scope, page_size=min(scope.page_size, run.order.max_changes))
     tried_before = set() if run.order.dry_run else run.store.waiting(run.pair.name, source.name)
     for page in source.changes(scope):
-        if run.over:
+        if not run.goes_on():
             run.report.left_over = True
             return
         if len(page) and run.order.dry_run:

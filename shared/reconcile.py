@@ -64,7 +64,7 @@ def _reconcile_entity(run: Run, entity: str, tenant: str | None) -> None:
     right = chain.from_iterable(run.pair.right.records(scope, entity))
     differing = _differing(left, right, figures)
     for some in _in_chunks(differing, AT_ONCE):
-        if run.over:
+        if not run.goes_on():
             run.report.left_over = True
             return
         figures["different"] += len(some)

@@ -14,6 +14,9 @@ from shared.report import Failure, Report
 from shared.retry import Patience
 from shared.store import CLOSING, Store
 
+LEASE = timedelta(minutes=2)
+"""How long a lease lasts unless it is renewed, which a run does page by page."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -47,7 +50,7 @@ class Order:
     max_changes: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
     """One execution of a pair: everything that a step of it needs."""
 
@@ -57,10 +60,12 @@ class Run:
     now: Callable[[], datetime]
     log: Log
     report: Report
+    earlier: Billed
+    """What was billed before the run."""
+    renewed_at: datetime
+    """When the lease was taken, or last held for longer."""
     waiting: set[RecordId] = field(default_factory=set)
     """Records with a change that must wait; what is known of them is not complete."""
-    earlier: Billed = field(default_factory=Billed)
-    """What was billed before the run."""
 
     def add_up(self, closing: Billed) -> datetime:
         """Put into the report what was billed, with what closing it will cost, and the time; return that."""
@@ -68,9 +73,18 @@ class Run:
         self.report.billed = self.pair.billed.since(self.earlier).plus(closing)
         return self.report.completed_at
 
+    def goes_on(self) -> bool:
+        """Return whether there is time, and a change, left; holds the lease for a while longer if there is.
+
+        A run that dies gives its lease back by not renewing it.
+        """
+        if not self.order.dry_run and self.now() - self.renewed_at >= LEASE / 4:
+            self.renewed_at = self.now()
+            self.store.renew(self.pair.name, self.now() + LEASE)
+        return not self._over
+
     @property
-    def over(self) -> bool:
-        """Whether the run has used up its time or its number of changes."""
+    def _over(self) -> bool:
         enough = self.order.max_changes is not None and self.report.moved >= self.order.max_changes
         return enough or self.now() - self.report.started_at >= self.pair.run_time
 
@@ -84,7 +98,7 @@ def execute(
     """
     report = Report(pair.name, order.run_id, now(), order.dry_run)
     bound = log.bind(runId=order.run_id, pair=pair.name)
-    run = Run(pair, order, store, now, bound, report, earlier=pair.billed.copy())
+    run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at)
     run.log("sync_start", f"run of pair {pair.name} begins")
     _guarded(run, lambda: _under_lease(run, work))
     if report.completed_at is None:
@@ -117,7 +131,7 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
 
     def asked_and_done() -> None:
         if work(run, False):
-            run.store.begin(lease, run.report, run.report.started_at + 2 * run.pair.run_time)
+            run.store.begin(lease, run.report, run.now() + LEASE)
             began.append(True)
             work(run, True)
 

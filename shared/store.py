@@ -62,6 +62,10 @@ class Store:
             holder = self.lease(report.pair).holder(report.started_at) or "that has just begun"
             raise AlreadyRunning(report.pair, holder) from None
 
+    def renew(self, pair: str, until: datetime) -> None:
+        """Hold the lease for longer. If another run has it by now, that one does: two runs at once do no harm."""
+        self._write([Write(f"{LEASES}/{state_id(pair)}", {"until": until}, ("until",), True)])
+
     def finish(self, report: Report, now: datetime) -> None:
         """Write the run's record and give the lease back, unless another run holds it by now."""
         self.documents.commit([Write(_run_path(report), _run(report, now))])

@@ -839,3 +839,63 @@ def test_9_silence_about_people() -> None:
     for personal in PERSON:
         assert personal not in repr(said)
         assert personal not in repr(w.log.lines)
+
+
+# 7: a run ends by itself, and a run that died stands in nobody's way for long
+
+
+def test_7_bounded_a_run_stops_at_its_time_and_the_next_goes_on() -> None:
+    w = World(run_time=timedelta(seconds=0))
+    for key in "xyz":
+        w.d_save(key, a=1)
+    report = w.sync()
+    assert (report.left_over, report.moved) == (True, 0)
+    w.pair = replace(w.pair, run_time=timedelta(minutes=8))
+    w.settle()
+    w.check("xyz")
+
+
+def test_7_bounded_the_lease_of_a_run_that_died_runs_out() -> None:
+    w = World()
+    w.d_save("x", a=1)
+    crash_in_sync(w)
+    w.clock.tick(10)
+    with pytest.raises(AlreadyRunning):
+        w.sync()
+    w.clock.tick(120)
+    assert w.sync().failure is None
+    w.settle()
+    w.check("x")
+
+
+def test_7_bounded_a_long_run_keeps_its_lease() -> None:
+    w = World(run_time=timedelta(hours=2))
+    for number in range(9):
+        w.d_save(f"k{number}", a=1)
+    apply = w.firestore.apply
+    w.firestore.apply = lambda *given: (w.clock.tick(100), apply(*given))[1]  # type: ignore[method-assign]
+    seen: list[str | None] = []
+
+    def look(call: str) -> None:
+        if call == "committed":
+            seen.append(w.store.lease("things").holder(w.clock()))
+
+    w.database.fault = look
+    w.sync()
+    assert len(seen) > 3
+    assert set(seen[:-1]) == {"run-1"}
+
+
+def crash_in_sync(w: World) -> None:
+    calls = 0
+
+    def crash(name: str) -> None:
+        nonlocal calls
+        calls += name == "commit"
+        if calls == 2:
+            raise Crash
+
+    w.database.fault = crash
+    with pytest.raises(Crash):
+        w.sync()
+    w.database.fault = lambda _: None

@@ -63,7 +63,7 @@ def has_changes(source: Peer, scope: Scope) -> bool:
 
 
 def carry(run: Run, source: Peer, target: Peer, tally: Tally, found: Found | None = None) -> None:
-    """Carry over what waits at `source`, page by page, until the queue is empty or the run is over.
+    """Carry over what waits at `source`, entity by entity and page by page, until the queue is empty or the run is over.
 
     `found` is shown each page's conflicts once they are kept.
     """
@@ -71,14 +71,15 @@ def carry(run: Run, source: Peer, target: Peer, tally: Tally, found: Found | Non
     if run.order.max_changes is not None:
         scope = replace(scope, page_size=min(scope.page_size, run.order.max_changes))
     tried_before = set() if run.order.dry_run else run.store.waiting(run.pair.name, source.name)
-    for page in source.changes(scope):
-        if not run.goes_on():
-            run.report.left_over = True
-            return
-        if len(page) and run.order.dry_run:
-            tally.add(_preview(run, target, page))
-        elif len(page):
-            tally.add(_carry_page(run, source, target, page, tried_before, found))
+    for entity in scope.entities:
+        for page in source.changes(replace(scope, entities=(entity,))):
+            if not run.goes_on():
+                run.report.left_over = True
+                return
+            if len(page) and run.order.dry_run:
+                tally.add(_preview(run, target, page))
+            elif len(page):
+                tally.add(_carry_page(run, source, target, page, tried_before, found))
 
 
 def _by_record(changes: Iterable[Change]) -> dict[RecordId, list[Change]]:

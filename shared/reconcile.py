@@ -60,8 +60,8 @@ def _reconcile_entity(run: Run, entity: str, tenant: str | None) -> None:
     figures = {"compared": 0, "equal": 0, "different": 0, "repaired": 0, "put_back": 0}
     run.report.reconciled[f"{entity} of {tenant}" if tenant else entity] = figures
     scope = replace(run.pair.scope, tenant=tenant)
-    left = chain.from_iterable(run.pair.left.records(scope, entity))
-    right = chain.from_iterable(run.pair.right.records(scope, entity))
+    left = chain.from_iterable(run.pair.left.records(scope, entity, not run.order.dry_run))
+    right = chain.from_iterable(run.pair.right.records(scope, entity, not run.order.dry_run))
     differing = _differing(left, right, figures)
     for some in _in_chunks(differing, AT_ONCE):
         if not run.goes_on():

@@ -36,7 +36,7 @@ class Pair:
     def tenants_of(self, entity: str) -> tuple[str | None, ...]:
         """Return the tenants whose records are walked when whole peers are compared; (None,) for an entity without any."""
         if entity not in self.tenants:
-            return (self.scope.tenant,)
+            return (None,) if self.scope.tenant is None else ()
         return tuple(each for each in self.tenants[entity] if self.scope.tenant in {None, each})
 
 

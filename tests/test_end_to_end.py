@@ -247,6 +247,29 @@ def test_a_dry_run_says_what_would_move_and_writes_nothing(real: Real) -> None:
     assert real.sync()["directions"]["django_to_firestore"]["applied"] == 1
 
 
+def test_a_dry_run_of_reconcile_adopts_nothing_in_firestore_either(real: Real) -> None:
+    real.firestore.document("branches/n").set({"name": "Norður"})
+    real.wait_for_queue(1)
+    real.sync()
+    seen = real.firestore.document("branches/n").get().to_dict() or {}
+    old = {**seen["_sync"], "fields": {**seen["_sync"]["fields"], "name": seen["_sync"]["fields"]["name"][:-16] + "0" * 16}}
+    real.firestore.document("branches/n").update({"_sync": old})
+    real.wait_for_queue(1)
+    before = real.rows("sync_queue")
+    result = real.sync("reconcile", dry_run=True)
+    assert result["billed"]["writes"] == 0
+    assert real.rows("sync_queue") == before
+
+
+def test_what_is_referred_to_is_carried_first_however_the_keys_sort(real: Real) -> None:
+    real.firestore.document("members/1").set(MEMBER | {"branch": real.firestore.document("branches/zz")})
+    real.firestore.document("branches/zz").set({"name": "Last"})
+    real.wait_for_queue(2)
+    assert real.sync(max_changes=1)["directions"]["firestore_to_django"]["waiting"] == 0
+    real.sync()
+    assert real.users.call("dump", entity="member")["1"]["branch"] == "zz"
+
+
 def test_a_run_can_be_narrowed_to_entities_direction_and_a_number_of_changes(real: Real) -> None:
     for number in range(5):
         real.users.call("save", entity="branch", key=f"{number}", fields={"name": "x"})

@@ -49,8 +49,8 @@ class Peer(Protocol):
         """
         ...
 
-    def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
-        """Yield all live records of an entity, adopted, about in the order of their keys. A page is never empty."""
+    def records(self, scope: Scope, entity: str, adopting: bool = True) -> Iterator[list[Record]]:
+        """Yield all live records of an entity, as `read` shows them, about in the order of their keys. A page is never empty."""
         ...
 
     def status(self, scope: Scope) -> Status:

@@ -31,7 +31,8 @@ class FirestorePeer(FirestoreApply):
 
     def _pending(self, scope: Scope) -> dict[str, str]:
         tenant = {"tenant": scope.tenant} if scope.tenant else {}
-        return {"pair": self.pair, "sync_status": "pending"} | tenant
+        entity = {"entity": scope.entities[0]} if len(scope.entities) == 1 else {}
+        return {"pair": self.pair, "sync_status": "pending"} | entity | tenant
 
     def _queue_page(self, rows: Sequence[Snapshot]) -> Page:
         changes: list[Change] = []

@@ -58,20 +58,20 @@ class FirestoreRecords:
                 found[id] = Record(id, held.version())
         return again
 
-    def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
+    def records(self, scope: Scope, entity: str, adopting: bool = True) -> Iterator[list[Record]]:
         """Yield the live records of an entity in the order of their document ids."""
         layout, after = self.layouts[entity], None
         collection = layout.entity.collection_of(scope.tenant)
         while True:
             rows = self.documents.query(collection, {}, after, scope.page_size)
-            page = self._page(layout, rows)
+            page = self._page(layout, rows, adopting)
             if page:
                 yield page
             if len(rows) < scope.page_size:
                 return
             after = rows[-1].path.rpartition("/")[2]
 
-    def _page(self, layout: Layout, rows: Sequence[Snapshot]) -> list[Record]:
+    def _page(self, layout: Layout, rows: Sequence[Snapshot], adopting: bool) -> list[Record]:
         page, again = [], []
         for row in rows:
             record = layout.entity.record(row.path)
@@ -82,7 +82,7 @@ class FirestoreRecords:
                 again.append(record)
             elif held.values is not None:
                 page.append(Record(record, held.version()))
-        return page + [each for each in self.read(again) if each.version.deleted is None]
+        return page + [each for each in self.read(again, adopting) if each.version.deleted is None]
 
     def adopt(self, record: RecordId, document: Snapshot) -> bool:
         """Adopt the unseen edits of a document in one commit; False if it is no longer as it was read."""

@@ -153,7 +153,7 @@ class MemoryPeer:
         held = {id: self._held(id).version() for id in ids}
         return [Record(id, version) for id, version in held.items() if version.known or id in self.rows]
 
-    def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
+    def records(self, scope: Scope, entity: str, adopting: bool = True) -> Iterator[list[Record]]:
         """Yield the live records, adopted, in the order of their keys."""
         ids = sorted(
             (id for id in self.rows if id.entity == entity and self._within(id, scope)), key=lambda id: (id.key, id.tenant or "")

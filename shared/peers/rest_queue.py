@@ -135,7 +135,7 @@ class RestQueue:
             half = len(keys) // 2
             return self._read(entity, tenant, keys[:half]) + self._read(entity, tenant, keys[half:])
 
-    def records(self, scope: Scope, entity: str) -> Iterator[list[Record]]:
+    def records(self, scope: Scope, entity: str, adopting: bool = True) -> Iterator[list[Record]]:
         """Yield the live records of an entity in the order of their keys."""
         query = [("entity", entity), *_tenant(scope), ("limit", str(min(scope.page_size, MAX_ITEMS)))]
         for body in self._pages("records/", query):

@@ -31,20 +31,20 @@ class Real:
     keys: Any = field(default_factory=lambda: itertools.count(1))
 
     def empty(self) -> None:
-        """Forget all records and all that the sync keeps.
-
-        The emulator's triggers fire one after the other, for what is cleared too: once the last has been seen to, none is
-        under way that could reach into the next test.
-        """
+        """Forget all records and all that the sync keeps. What is cleared fires triggers too: none may reach the next test."""
         self.users.call("empty")
         self.stack.emulator.clear()
+        self.wait_for_triggers()
+        for collection in self.firestore.collections():
+            self.firestore.recursive_delete(collection)
+
+    def wait_for_triggers(self) -> None:
+        """Wait until all writes so far have been tracked: the emulator's triggers fire one after the other."""
         last = self.firestore.collection("interests").document(f"last-{uuid.uuid4().hex}")
         last.set({"name": "last"})
         self.wait_for_queue(1, key=last.id)
         last.delete()
         wait_until(lambda: bool(self.rows("sync_tombstones", key=last.id)), "the last delete", 30)
-        for collection in self.firestore.collections():
-            self.firestore.recursive_delete(collection)
 
     def peer(self, entities: Sequence[Entity]) -> RestQueue:
         """Return the backend as the library sees it."""

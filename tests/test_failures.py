@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from real import Real
 from test_bundle import framework
 
 from local.bundle import ROOT, stage
+from local.process import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -175,3 +179,54 @@ def test_a_caller_without_the_operator_token_learns_nothing(real: Real, function
         assert answer.status_code == 401
         assert "people" not in answer.text
     assert requests.get(function, headers={"Authorization": f"Bearer {real.stack.operator_token}"}, timeout=60).status_code == 405
+
+
+def test_a_function_killed_in_the_middle_loses_nothing(real: Real, tmp_path: Path) -> None:
+    """kill -9 at three moments of a run, each a little later; its lease, which would run out in two minutes, is taken away."""
+    bundle = stage(tmp_path / "bundle", ROOT)
+    keys = [f"{number:03}" for number in range(300)]
+    for key in keys:
+        real.users.call("save", entity="branch", key=key, fields={"name": f"Django's {key}"})
+    kills = 0
+    for moment in (0, 1, 2):
+        real.firestore.document(f"branches/f{moment}").set({"name": "Firestore's"})
+        with framework(bundle, "bidirectional_sync", "http", real.stack.env, tmp_path / f"{moment}.log") as url:
+            caller = threading.Thread(target=_call_and_be_cut_off, args=(real, url))
+            caller.start()
+            wait_until(lambda moment=moment: _got_as_far_as(real, moment), f"moment {moment} of the run", 30)  # type: ignore[misc]
+            kill(url)
+            kills += 1
+            caller.join()
+        real.firestore.document("sync_leases/members").delete()
+    assert kills == 3
+    real.wait_for_triggers()
+    real.sync()
+    real.sync()
+    assert real.moved(real.sync()) == 0
+    in_django = {key: each["name"] for key, each in real.users.call("dump", entity="branch").items()}
+    assert in_django == {row["__id__"]: row["name"] for row in real.rows("branches")}
+    assert set(in_django) == {*keys, "f0", "f1", "f2"}
+    assert real.rows("sync_conflicts") == real.rows("sync_dead_letters") == []
+
+
+def _call_and_be_cut_off(real: Real, url: str) -> None:
+    with suppress(requests.RequestException):
+        run(real, url)
+
+
+def _got_as_far_as(real: Real, moment: int) -> bool:
+    """The lease is taken; the first documents are there; all of them are."""
+    return [
+        real.firestore.document("sync_leases/members").get().exists,
+        len(real.rows("branches")) > 50,
+        len(real.rows("branches")) >= 300,
+    ][moment]
+
+
+def kill(url: str) -> None:
+    """End the process that listens at the address, as the kernel would."""
+    port = url.rstrip("/").rpartition(":")[2]
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        line = each.read_bytes().split(b"\0")
+        if b"--port" in line and port.encode() in line:
+            os.kill(int(each.parent.name), signal.SIGKILL)

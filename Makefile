@@ -25,6 +25,7 @@ lint: venv  ## linters and types only
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	cd backend && ../$(PY) -m mypy
 
 clean:  ## delete what was made here: .venv, .local, caches
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

@@ -1,5 +1,6 @@
-"""Which event function listens to which documents, read from sync.yaml: one tracker per synced collection."""
+"""What deploying needs of sync.yaml: which tracker listens to which documents, and when each pair is synced."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,3 +22,9 @@ def triggers(config: Path) -> dict[str, str]:
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as exc:
         what = type(exc).__name__
         raise StackError(f"{config} names no pairs with entities and their collections ({what}): mend it") from exc
+
+
+def schedules(config: Path) -> dict[str, Mapping[str, str]]:
+    """Return each pair's own schedule as far as it names one: `{"members": {"cron": "30 3 * * *", "time_zone": "UTC"}}`."""
+    pairs: Any = yaml.safe_load(config.read_text())["pairs"]
+    return {name: pair.get("schedule") or {} for name, pair in pairs.items()}

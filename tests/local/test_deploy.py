@@ -123,7 +123,7 @@ def test_a_job_that_calls_no_function_is_refused(change, complaint):
     content = yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())
     content["jobs"][0] |= {"function": "nothing"} | change
     with pytest.raises(StackError, match=complaint):
-        list(jobs(content, {"bidirectional_sync": "http"}))
+        list(jobs(content, {"bidirectional_sync": "http"}, {"members": {}}))
 
 
 @pytest.mark.parametrize("text", ["", "pairs: {}\nx: [", "pairs: [a]", "pairs: {a: {entities: {b: {}}}}"])
@@ -156,3 +156,13 @@ def test_the_index_of_a_document_is_exempt_save_for_hash_and_bucket():
     for collection in synced:
         found = {o["fieldPath"]: len(o["indexes"]) for o in overrides if o["collectionGroup"] == collection}
         assert found == {"_sync": 0, "_sync.bucket": 1, "_sync.hash": 1}
+
+
+def test_each_pair_is_called_for_itself_and_at_its_own_time():
+    content = yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())
+    own = {"members": {}, "schools": {"cron": "0 5 * * 1", "time_zone": "Europe/Prague"}}
+    rows = list(jobs(content, {"bidirectional_sync": "http"}, own))
+    assert [(row[1], row[2], row[3], row[-1]) for row in rows] == [
+        ("bothways-nightly-members", "30 3 * * *", "Atlantic/Reykjavik", '{"pair": "members"}'),
+        ("bothways-nightly-schools", "0 5 * * 1", "Europe/Prague", '{"pair": "schools"}'),
+    ]

@@ -108,7 +108,7 @@ def authenticate(request: Request) -> None:
     if os.environ.get("SYNC_TRUST_IAM") == "1":
         return
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    if kind != "Bearer" or not token:
+    if kind.lower() != "bearer" or not token:
         raise Refused(401, "no operator token; send it as `Authorization: Bearer TOKEN`")
     if not hmac.compare_digest(token.encode(), wiring.secrets().get("operator-token").encode()):
         raise Refused(401, "the operator token is wrong; see the secret operator-token")

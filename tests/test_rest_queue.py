@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,7 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**defaults, **encoding, **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content[: answer.cut])
+        with suppress(BrokenPipeError, ConnectionResetError):  # a caller that waits no longer
+            self.wfile.write(content[: answer.cut])
         self.close_connection = answer.cut is not None
 
     do_POST = do_GET
@@ -316,7 +318,7 @@ def test_a_wait_that_is_no_time_is_as_none(peer, backend, slept, named):
 FINAL = {
     "not authenticated": (401, "token"),
     "not allowed": (403, "token"),
-    "no such address": (404, "address"),
+    "no longer there": (410, "address"),
     "a bad request": (400, "address"),
     "too large": (413, "page_size"),
     "moved for good": (301, "address"),
@@ -336,6 +338,20 @@ def test_what_somebody_must_mend_is_asked_once_and_said_with_its_remedy(peer, ba
     assert str(status) in str(raised.value)
     assert [each.target for each in backend.requests if "elsewhere" in each.target] == []
     assert (len(backend.requests), slept) == (1, []), "no storm of retries"
+
+
+def test_a_wrong_address_is_named(peer, backend):
+    backend.answers(Answer(None, 404))
+    with pytest.raises(TerminalBatch, match="is the address right"):
+        list(peer.changes(SCOPE))
+
+
+def test_a_backend_need_not_show_whole_records(peer, backend):
+    """Then what waits for a whole record goes on waiting, and there is no reconcile."""
+    backend.answers(Answer(None, 404))
+    assert peer.read([RecordId("member", "1")]) == []
+    with pytest.raises(TerminalBatch, match="no reconcile"):
+        list(peer.records(SCOPE, "member"))
 
 
 def test_a_read_that_is_too_large_is_asked_for_in_smaller_parts(peer, backend):

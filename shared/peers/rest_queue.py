@@ -33,6 +33,10 @@ MAX_BYTES = 9_000_000
 GZIP_FROM = 2_000
 
 
+class NotOffered(TerminalBatch):
+    """The backend does without a call that the REST contract leaves to its choice."""
+
+
 class TooLarge(TerminalBatch):
     """The backend refuses a request for its size, or that of its answer."""
 
@@ -114,7 +118,7 @@ class RestQueue:
             self._call("POST", "mark-synced/", body=json.dumps({"run_id": run_id} | some))
 
     def read(self, ids: Sequence[RecordId], adopting: bool = True) -> list[Record]:
-        """Return records by key. The backend adopts what is unseen in them whenever it shows them."""
+        """Return records by key, none if the backend shows none. It adopts what is unseen in them whenever it shows them."""
         found: list[Record] = []
         ordered = sorted(set(ids), key=lambda id: (id.entity, id.tenant or "", id.key))
         for (entity, tenant), group in groupby(ordered, key=lambda id: (id.entity, id.tenant)):
@@ -129,6 +133,8 @@ class RestQueue:
             return self._records(
                 entity, self._call("POST", "records/", body=json.dumps({"entity": entity, "tenant": tenant, "keys": keys}))
             )
+        except NotOffered:
+            return []
         except TooLarge:
             if len(keys) == 1:
                 raise
@@ -201,6 +207,8 @@ class RestQueue:
             raise TerminalBatch(
                 f"{at}: answered {status}; the token (or its signing key) is wrong or may not do this; mend it on either side"
             )
+        if status == 404 and path == "records/":
+            raise NotOffered(f"{at}: answered 404, so it cannot show whole records, without which there is no reconcile")
         if status == 413:
             raise TooLarge(f"{at}: answered 413, the request or its answer is too large; lower limits.page_size")
         if status != 200:

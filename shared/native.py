@@ -55,6 +55,17 @@ def plain(native: Native) -> Json:
     return native
 
 
+def size_of(native: Native) -> int:
+    """Return about how many bytes Firestore reckons for a value, as its limits count them."""
+    if isinstance(native, str):
+        return (len(native) if native.isascii() else len(native.encode())) + 1
+    if isinstance(native, dict):
+        return sum(len(name) + 1 + size_of(item) for name, item in native.items())
+    if isinstance(native, list):
+        return sum(map(size_of, native))
+    return 8
+
+
 def storable(wire: Json, in_list: bool = False) -> Native:
     """Return a JSON value that Firestore can hold; TerminalRecord for one that it cannot: an integer that neither 64 bits
     nor a double hold, a list right inside a list, half a surrogate pair, a name that Firestore keeps for itself."""

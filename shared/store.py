@@ -11,9 +11,9 @@ from shared import wire
 from shared.errors import AlreadyRunning, Transient
 from shared.model import Billed, Change, Conflict, Problem
 from shared.naming import state_id
-from shared.native import stored
+from shared.native import size_of, stored
 from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot, Write
-from shared.peers.layout import CONFLICTS, conflict_writes
+from shared.peers.layout import CONFLICTS, ROOM_FOR_VALUES, conflict_writes
 from shared.report import Report
 from shared.retry import Patience
 
@@ -173,8 +173,16 @@ def _letter(pair: str, source: str, id: str, change: Change | None, problem: Pro
         "tenant": stored("tenant", change.record.tenant) if change else None,
         "key": stored("key", change.record.key) if change else None,
         "change_id": id,
-        "change": stored("change", wire.change_to_json(change)) if change else None,
+        "change": _shown(change) if change else None,
         "reason": problem.code,
         "message": problem.message,
         "fields": dict(problem.fields),
     }
+
+
+def _shown(change: Change) -> Any:
+    """Return a change as its dead letter shows it; the values of one too large for a document stay in its queue alone."""
+    body = stored("change", wire.change_to_json(change))
+    if size_of(body) <= ROOM_FOR_VALUES:
+        return body
+    return stored("change", wire.change_to_json(change, lambda name, value: None)) | {"values": "too large to be shown here"}

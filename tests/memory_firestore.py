@@ -85,13 +85,9 @@ class MemoryFirestore:
         self.fault("written")
         return statuses
 
-    def query(
-        self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500, newest: str | None = None
-    ) -> list[Snapshot]:
+    def query(self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500) -> list[Snapshot]:
         self.fault("query")
         rows = sorted(self._matching(collection, equal), key=lambda each: each.path.encode())
-        if newest:
-            rows.sort(key=lambda each: each.fields[newest], reverse=True)
         rows = [each for each in rows if after is None or each.path.rpartition("/")[2].encode() > after.encode()][:limit]
         self.billed.reads += max(1, len(rows))
         return copy.deepcopy(rows)

@@ -203,6 +203,22 @@ def test_6_isolation_one_bad_record_is_a_dead_letter_and_the_rest_goes_through(r
     assert real.moved(real.sync()) == 0
 
 
+def test_6_isolation_a_record_past_firestores_limit_is_a_dead_letter_that_says_its_size(real: Real) -> None:
+    real.users.call("save", entity="member", key="1", fields=MEMBER)
+    real.sync()
+    real.users.call("save", entity="member", key="1", fields={"notes": "x" * 3_000_000})
+    real.users.call("save", entity="member", key="2", fields=MEMBER | {"notes": "þ" * 1_000_000})
+    real.users.call("save", entity="member", key="3", fields=MEMBER)
+    result = real.sync()
+    assert (result["dead_letters"], result["directions"]["django_to_firestore"]["applied"]) == (2, 1)
+    letters = {row["key"]: row for row in real.rows("sync_dead_letters")}
+    assert {key: row["reason"] for key, row in letters.items()} == {"1": "too-large", "2": "too-large"}
+    assert "would have 30" in letters["1"]["message"]
+    assert set(letters["1"]["change"]["fields"]) == {"notes"}
+    assert {row["__id__"] for row in real.rows("members")} == {"1", "3"}
+    assert real.moved(real.sync()) == 0
+
+
 def test_9_silence_no_value_and_no_key_reaches_a_log(real: Real) -> None:
     secret = {"name": "Leyndarmál Jónsson", "email": "leynd@example.is", "phone": "+354 7654321"}
     real.users.call("save", entity="member", key="9901019999", fields=MEMBER | secret)

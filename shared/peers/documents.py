@@ -73,7 +73,7 @@ class Documents(Protocol):
     def commit(self, writes: Sequence[Write], transaction: bytes | None = None) -> None: ...
     def write(self, writes: Sequence[Write]) -> list[int]: ...
     def query(
-        self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500, newest: str | None = None
+        self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500
     ) -> list[Snapshot]: ...
     def count(self, collection: str, equal: Mapping[str, Native]) -> int: ...
 
@@ -136,18 +136,13 @@ class Firestore:
         self._bill([each for each, status in zip(writes, statuses, strict=True) if status == OK])
         return statuses
 
-    def query(
-        self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500, newest: str | None = None
-    ) -> list[Snapshot]:
-        """Return up to `limit` documents of a collection whose fields equal `equal`, by id from after the id `after`,
-        or the newest first by the field `newest`."""
+    def query(self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500) -> list[Snapshot]:
+        """Return up to `limit` documents of a collection with these values, in the order of ids, after the id `after`."""
         parent, _, name = f"{self.root}/{collection}".rpartition("/")
         query: dict[str, Any] = {"from_": [{"collection_id": name}], "limit": limit}
         if equal:
             query["where"] = _all_equal(equal)
-        query["order_by"] = [
-            {"field": {"field_path": newest or "__name__"}, "direction": "DESCENDING" if newest else "ASCENDING"}
-        ]
+        query["order_by"] = [{"field": {"field_path": "__name__"}, "direction": "ASCENDING"}]
         if after is not None:
             query["start_at"] = {"values": [{"reference_value": f"{parent}/{name}/{after}"}], "before": False}
         answers = self._call("run_query", {"parent": parent, "structured_query": query})

@@ -14,7 +14,7 @@ from shared.index import Entry, Held, Index, adopt, index_of
 from shared.mapping import SYNC_FIELD, Entity
 from shared.model import Change, Conflict, RecordId, Value, Version, instant, parse_stamp, side_stamp
 from shared.naming import state_id
-from shared.native import loaded, stored
+from shared.native import loaded, size_of, stored
 from shared.peers.documents import Snapshot, Write
 
 QUEUE, TOMBSTONES, CONFLICTS = "sync_queue", "sync_tombstones", "sync_conflicts"
@@ -23,7 +23,9 @@ TOMBSTONE_RETENTION = timedelta(days=365)
 EVENTS_ARE_LATE_BY = timedelta(days=3)
 """Events are delivered again for up to a day, then dropped."""
 SHARDS = 64
-LARGEST_DOCUMENT = 900_000
+LARGEST_DOCUMENT = 1_048_576
+ROOM_FOR_VALUES = 1_000_000
+"""In a document of the sync's own, beside its names and stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,11 @@ class Layout:
             if not document.exists or not same(before.get(name), value.value)
         }
         fields = self.entity.to_native(edited, record.tenant) | {SYNC_FIELD: self.sync_field(record, version, document)}
+        size = size_of(dict(document.fields) | fields)
+        if size > LARGEST_DOCUMENT:
+            raise TerminalRecord(
+                "too-large", f"the document would have {size} bytes, and Firestore holds {LARGEST_DOCUMENT} at most"
+            )
         return Write(document.path, fields, tuple(fields) if document.exists else None, document)
 
     def _grave(self, record: RecordId, version: Version, removed: Mapping[str, datetime], now: datetime) -> dict[str, Any]:
@@ -151,7 +158,7 @@ def conflict_document(conflict: Conflict, pair: str, run_id: str, now: datetime)
     since the record itself holds it."""
     local, incoming = (wire.side_to_json(conflict.field, side, stored) for side in (conflict.local, conflict.incoming))
     winner = local if conflict.winner == "local" else incoming
-    if len(repr(local).encode()) + len(repr(incoming).encode()) > LARGEST_DOCUMENT:
+    if size_of(local) + size_of(incoming) > ROOM_FOR_VALUES:
         winner.pop("value", None)
     return {
         "pair": pair,

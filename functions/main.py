@@ -12,7 +12,7 @@ from shared import events, service
 
 @functions_framework.http
 def bidirectional_sync(request: Request) -> ResponseReturnValue:
-    """Run a delta sync of one pair, or of all. Cloud Scheduler and operators call this."""
+    """Carry over what waits in the queues, of all pairs or of the one asked for."""
     return service.answering(request, lambda call: service.run_pairs(request, call, service.sync(call)))
 
 

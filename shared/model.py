@@ -4,7 +4,7 @@ record    one thing kept in step, named by entity, tenant and key
 stamp     when and where a value was written; as strings they sort in the order of writing
 version   what a peer holds of a record: a value and a stamp per field, and the stamp of its delete
 change    a partial version on its way, with the base (the stamp that its author had seen) of every field
-conflict  two writes of one field, neither of which had seen the other
+conflict  two writes of one field by authors who knew nothing of each other's value
 result    what became of a change at the peer that it was applied to
 """
 
@@ -156,7 +156,7 @@ def side_stamp(side: Side) -> Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Two writes of one field, neither of which had seen the other. `local` is the side that was applied to."""
+    """A field that two authors wrote, each without knowing of the other. `local` is the side that was applied to."""
 
     id: str
     record: RecordId

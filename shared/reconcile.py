@@ -1,4 +1,4 @@
-"""Compare whole peers, not queues, and repair what differs: initial load, repair, drift report.
+"""Go through all records of both peers and mend what differs. The first load is nothing else.
 
 Both queues are drained first, so that nothing is taken for a loss that is only on its way. Then both sides are walked in
 the order of keys. Whatever differs is read again on both sides, which adopts what is unseen; the queues are drained of
@@ -31,7 +31,8 @@ AT_ONCE = 200
 def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log) -> Report:
     """Make both peers hold the same records and return what was compared, different and repaired, by entity.
 
-    A record missing on one side with no tombstone, and with no change of it waiting, is put back, never deleted. Where
+    Absence is never taken for a delete: a record that only one side has, with no tombstone on the other and no change of
+    it under way, is copied back. Where
     both sides hold values that were never synced, `pair.initial_winner` names the peer whose values win; the others are
     kept as conflicts. Raises as `engine.sync`.
     """

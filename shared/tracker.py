@@ -1,7 +1,8 @@
 """What a write in Firestore leads to. An event is a poke: what counts is the document as it is now.
 
-In line with its own index: nothing to do, no read. Otherwise its unseen edits are adopted in one commit. Doubled, late,
-reordered and data-less events need no further thought, and the sync's own writes are in line by construction.
+If it agrees with its own index there is nothing to do, and nothing is read. Otherwise one commit adopts what is unseen.
+So it does not matter how often, how late, in what order or with what data events come, and the sync's own writes, which
+carry their index with them, never need a second look.
 """
 
 from __future__ import annotations

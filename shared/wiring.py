@@ -1,4 +1,4 @@
-"""The only place that builds clients: lazily, once per instance. Nothing is built or read at import."""
+"""Makes peers, store and clients out of the settings, when they are first asked for. Importing it does nothing."""
 
 from __future__ import annotations
 

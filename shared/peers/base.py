@@ -10,7 +10,7 @@ from shared.policy import Mode
 
 
 class Peer(Protocol):
-    """A system that is kept in step.
+    """One of the two systems of a pair.
 
     Every method may raise Transient (try later, nothing is lost) and TerminalBatch (somebody must mend the peer first).
     """

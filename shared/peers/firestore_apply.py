@@ -81,8 +81,8 @@ class FirestoreApply(FirestoreRecords):
         return placed
 
     def _not_from_the_future(self, placed: dict[str, Change], read_at: datetime, results: dict[str, Result]) -> dict[str, Change]:
-        """Leave out what is stamped ahead of Firestore's clock: a later write of a client, which knows of no stamps, must
-        still beat all it saw. A few seconds are slept out."""
+        """Leave out what is stamped ahead of Firestore's clock. A client stamps nothing: its next write gets the clock's time,
+        and has to win over whatever it replaces. Up to five seconds are waited for."""
         ahead = {path: stamp_time(change.latest) - read_at for path, change in placed.items()}
         longest = max((each for each in ahead.values() if each <= SLEPT_OUT), default=timedelta())
         if longest > timedelta():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.brake import brake
 from shared.fates import Fate, acknowledgement, fates_of, is_waiting_for, tally_of, with_problem, worth_splitting
 from shared.log import Log
 from shared.merge import collapse
@@ -72,14 +73,27 @@ def carry(run: Run, source: Peer, target: Peer, tally: Tally, found: Found | Non
         scope = replace(scope, page_size=min(scope.page_size, run.order.max_changes))
     tried_before = set() if run.order.dry_run else run.store.waiting(run.pair.name, source.name)
     for entity in scope.entities:
-        for page in source.changes(replace(scope, entities=(entity,))):
+        held: bool | None = None
+        within = replace(scope, entities=(entity,))
+        for page in source.changes(within):
             if not run.goes_on():
                 run.report.left_over = True
                 return
-            if len(page) and run.order.dry_run:
-                tally.add(_preview(run, target, page))
-            elif len(page):
-                tally.add(_carry_page(run, source, target, page, tried_before, found))
+            if held is None and any(change.deletes for change in page.changes):
+                held = _brakes(run, source, target, within)
+            if len(page):
+                tally.add(_carry_page(run, source, target, page, tried_before, found, held or False))
+
+
+def _brakes(run: Run, source: Peer, target: Peer, scope: Scope) -> bool:
+    """Return whether an entity's deletes are held in this direction, and say so."""
+    found = brake(f"{source.name}_to_{target.name}", source, target, scope, run.order.allow_mass_delete)
+    if found is None:
+        return False
+    run.report.brakes.append(found)
+    message = f"{found.deletes} deletes of {found.entity} are held; allow_mass_delete={found.plan} lets them pass"
+    run.log("brake", message, "WARNING", direction=found.direction, entity=found.entity, deletes=found.deletes, plan=found.plan)
+    return True
 
 
 def _by_record(changes: Iterable[Change]) -> dict[RecordId, list[Change]]:
@@ -95,11 +109,9 @@ def _carried(page: Page) -> list[Change]:
     return [collapse(edits) for edits in _by_record(touching).values()]
 
 
-def _preview(run: Run, target: Peer, page: Page) -> Tally:
-    """Return what carrying the page would do, without doing it."""
-    changes = _carried(page)
+def _preview(run: Run, target: Peer, page: Page, changes: Sequence[Change], fates: dict[str, Fate]) -> Tally:
+    """Return what carrying these changes of the page would do, without doing it. `fates` are those that are settled."""
     held = {record.id: record.version for record in target.read([change.record for change in changes], adopting=False)}
-    fates: dict[str, Fate] = {}
     conflicts: set[str] = set()
     for change in changes:
         decision = decide(held.get(change.record, Version()), change)
@@ -109,9 +121,16 @@ def _preview(run: Run, target: Peer, page: Page) -> Tally:
     return tally_of(page, fates, len(conflicts))
 
 
-def _carry_page(run: Run, source: Peer, target: Peer, page: Page, tried_before: set[str], found: Found | None) -> Tally:
-    results = _apply(run, source, target, _carried(page))
+def _carry_page(
+    run: Run, source: Peer, target: Peer, page: Page, tried_before: set[str], found: Found | None, hold_deletes: bool
+) -> Tally:
+    changes = _carried(page)
     fates = {id: Fate(Outcome.INVALID, problem=problem) for id, problem in page.malformed.items()}
+    fates |= {edit.id: Fate(Outcome.HELD) for change in changes if hold_deletes and change.deletes for edit in change.edits}
+    passing = [change for change in changes if not (hold_deletes and change.deletes)]
+    if run.order.dry_run:
+        return _preview(run, target, page, passing, fates)
+    results = _apply(run, source, target, passing)
     for change, result in results:
         fates |= fates_of(change, result)
     conflicts = list({each.id: each for _, result in results for each in result.conflicts}.values())

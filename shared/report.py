@@ -50,6 +50,17 @@ class Tally:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """Deletes of one entity that were held. Naming `plan` in a request lets exactly these pass."""
+
+    direction: str
+    entity: str
+    deletes: int
+    allowed: int
+    plan: str
+
+
 @dataclass(slots=True)
 class Failure:
     """Why a run of a pair stopped. `retry`: whether trying again may help without anybody mending something."""
@@ -71,6 +82,7 @@ class Report:
     reconciled: dict[str, dict[str, int]] = field(default_factory=dict)
     conflicts: set[str] = field(default_factory=set)
     """Ids; a conflict that both directions meet is one."""
+    brakes: list[Brake] = field(default_factory=list)
     billed: Billed = field(default_factory=Billed)
     failure: Failure | None = None
     left_over: bool = False
@@ -88,6 +100,7 @@ class Report:
             "directions": {name: asdict(tally) for name, tally in self.directions.items()},
             "conflicts": len(self.conflicts),
             "dead_letters": sum(tally.dead_letters for tally in tallies),
+            "brakes": [asdict(each) for each in self.brakes],
             "left_over": self.left_over,
             "billed": asdict(self.billed),
             "started_at": instant(self.started_at),

@@ -42,12 +42,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Order:
-    """What a run is asked to do. `direction` is `django_to_firestore` or the like, None for both."""
+    """What a run is asked to do. `direction` is `django_to_firestore` or the like, None for both; `allow_mass_delete` is the
+    plan of a brake whose deletes may pass."""
 
     run_id: str
     direction: str | None = None
     dry_run: bool = False
     max_changes: int | None = None
+    allow_mass_delete: str | None = None
 
 
 @dataclass

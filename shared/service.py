@@ -39,6 +39,7 @@ class SyncRequest(BaseModel):
     direction: str | None = None
     dry_run: bool = False
     max_changes: int | None = Field(None, ge=1)
+    allow_mass_delete: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,13 @@ def run_pairs(request: Request, call: Call, work: Work) -> Answer:
     """Run `work` on each pair that the request asks for and answer with all reports. One pair's failure stops no other."""
     asked = parse(request, SyncRequest)
     chosen = _chosen(asked, wiring.pairs())
+    order = Order(call.run_id, asked.direction, asked.dry_run, asked.max_changes, asked.allow_mass_delete)
     reports: dict[str, dict[str, Any]] = {}
     errors: list[dict[str, Any]] = []
     status = 200
     for name, pair in chosen.items():
         try:
-            report = _repeated(call, name) or work(pair, Order(call.run_id, asked.direction, asked.dry_run, asked.max_changes))
+            report = _repeated(call, name) or work(pair, order)
             reports[name] = report if isinstance(report, dict) else report.as_json()
             if isinstance(report, Report) and report.failure:
                 errors.append(_failure(name, report.failure))
@@ -201,6 +203,8 @@ def _pair_health(pair: Pair, limits: Health) -> dict[str, Any]:
     last, dead = wiring.store().lease(pair.name).last, wiring.store().open_dead_letters(pair.name)
     if dead:
         problems.append(f"{dead} dead letter(s) wait for somebody; see sync_dead_letters")
+    if last and last.get("brakes"):
+        problems.append(f"the last run, {last['run_id']}, held a mass delete; see its brakes in sync_runs")
     if last and not last["success"]:
         problems.append(f"the last run, {last['run_id']}, failed; see sync_runs")
     if last and now - last["completed_at"] > timedelta(hours=limits.last_success_hours):

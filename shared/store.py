@@ -71,7 +71,7 @@ class Store:
         self.documents.commit([Write(_run_path(report), _run(report, now))])
         lease = self.lease(report.pair)
         if lease.holder(now) in {None, report.run_id}:
-            last = {"run_id": report.run_id, "completed_at": now, "success": report.failure is None}
+            last = {"run_id": report.run_id, "completed_at": now, "success": report.failure is None, "brakes": len(report.brakes)}
             self.documents.write(
                 [Write(lease.snapshot.path, {"run_id": report.run_id, "until": None, "last": last}, seen=lease.snapshot)]
             )

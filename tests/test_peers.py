@@ -270,6 +270,14 @@ def test_one_bad_change_spoils_no_other_and_results_come_in_order(stand: Stand) 
     assert held(stand, "bad") is None
 
 
+def test_deletes_that_wait_and_live_records_can_be_counted(stand: Stand) -> None:
+    for key in ("a", "b", "c"):
+        stand.save(key, name=key)
+    stand.delete("a")
+    scope = Scope("branches", ("branch",))
+    assert (stand.peer.pending_deletes(scope), stand.peer.count(scope)) == (1, 2)
+
+
 def test_if_unchanged_holds_what_its_author_had_not_seen(stand: Stand) -> None:
     one(stand, create("n", 1))
     assert one(stand, update("n", 5, written(1), name="Seen"), Mode.IF_UNCHANGED).outcome is Outcome.APPLIED

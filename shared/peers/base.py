@@ -34,6 +34,14 @@ class Peer(Protocol):
         """
         ...
 
+    def pending_deletes(self, scope: Scope) -> int:
+        """Return how many deletes wait in the queue."""
+        ...
+
+    def count(self, scope: Scope) -> int:
+        """Return how many live records there are of the one entity in `scope`; 0 if that cannot be told."""
+        ...
+
     def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
         """Label entries of this peer's queue; touches nothing else. Safe to repeat."""
         ...

@@ -29,6 +29,14 @@ class FirestorePeer(FirestoreApply):
                 return
             after = rows[-1].path.rpartition("/")[2]
 
+    def pending_deletes(self, scope: Scope) -> int:
+        """Return how many deletes wait in the queue, by an aggregation."""
+        return self.documents.count(QUEUE, self._pending(scope) | {"action": "delete"})
+
+    def count(self, scope: Scope) -> int:
+        """Return how many documents an entity's collection has, by an aggregation."""
+        return self.documents.count(self.layouts[scope.entities[0]].entity.collection_of(scope.tenant), {})
+
     def _pending(self, scope: Scope) -> dict[str, str]:
         tenant = {"tenant": scope.tenant} if scope.tenant else {}
         entity = {"entity": scope.entities[0]} if len(scope.entities) == 1 else {}

@@ -131,6 +131,14 @@ class MemoryPeer:
         stamps = {name: decision.version.fields[name].stamp for name in change.fields if name in decision.version.fields}
         return Result(change.id, decision.outcome, decision.applied, stamps, decision.version.deleted, tuple(reported.values()))
 
+    def pending_deletes(self, scope: Scope) -> int:
+        """Return how many deletes wait."""
+        return sum(change.deletes for page in self.changes(scope) for change in page.changes)
+
+    def count(self, scope: Scope) -> int:
+        """Return how many live records there are."""
+        return sum(id.entity in scope.entities and self._within(id, scope) for id in self.rows)
+
     def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
         """Label queue entries."""
         labels = (

@@ -102,6 +102,19 @@ class RestQueue:
     def _result(self, row: Mapping[str, Any], change: Change) -> Result:
         return wire.result_from_json(row, change, self.entities[change.record.entity].from_backend)
 
+    def pending_deletes(self, scope: Scope) -> int:
+        """Return how many deletes wait, by looking through the queue."""
+        return sum(change.deletes for page in self.changes(scope) for change in page.changes)
+
+    def count(self, scope: Scope) -> int:
+        """Return how many records the backend's digest counts; 0 if it offers none."""
+        query = [("entity", scope.entities[0]), *_tenant(scope), ("buckets", "1")]
+        try:
+            body = self._call("GET", "digest/", query)
+        except NotOffered:
+            return 0
+        return self._expect(body, "digest/", lambda body: sum(int(each["count"]) for each in body["results"]))
+
     def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
         """Mark queue entries as carried over, overtaken or failed."""
         failed = [{"id": id, "error": error} for id, error in done.failed.items()]
@@ -207,8 +220,8 @@ class RestQueue:
             raise TerminalBatch(
                 f"{at}: answered {status}; the token (or its signing key) is wrong or may not do this; mend it on either side"
             )
-        if status == 404 and path == "records/":
-            raise NotOffered(f"{at}: answered 404, so it cannot show whole records, without which there is no reconcile")
+        if status == 404 and path in {"records/", "digest/"}:
+            raise NotOffered(f"{at}: answered 404, so it does not offer this, and without whole records there is no reconcile")
         if status == 413:
             raise TooLarge(f"{at}: answered 413, the request or its answer is too large; lower limits.page_size")
         if status != 200:

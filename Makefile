@@ -16,7 +16,7 @@ up: venv  ## start Firestore, Django and the functions, until Ctrl-C; KEEP=1 goe
 	@$(PY) -m local up $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 check: lint  ## linters, types and the fast tests, in seconds
-	$(PY) -m pytest -q -m "not stack" tests
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not stack" tests
 
 test: lint  ## everything: also what needs the emulator and servers
 	$(PY) -m pytest -q -n 2 --dist loadfile tests

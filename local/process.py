@@ -26,11 +26,15 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) 
 
 
 def exit_on_sigterm() -> None:
-    """Turn SIGTERM, and SIGHUP of a closed terminal, into SystemExit, so that every `finally` gets its turn."""
+    """Turn SIGTERM, and SIGHUP of a closed terminal, into SystemExit, so that every `finally` gets its turn.
+
+    SIGINT is KeyboardInterrupt again, also where a shell that put us into the background had it ignored.
+    """
 
     def leave(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGHUP, leave)
 

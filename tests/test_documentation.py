@@ -1,0 +1,39 @@
+"""What the documentation says of tests is so: those that it names are there, and those that hold an invariant are named."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+INVARIANTS = (ROOT / "docs" / "invariants.md").read_text(encoding="utf-8")
+NAMED = re.compile(r"`(?P<file>[\w/]+\.py)::(?P<test>test_\w+)`")
+
+
+def names_in(path: Path) -> set[str]:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {each.name for each in body if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")}
+
+
+TESTS = {str(path.relative_to(ROOT / "tests")): names_in(path) for path in sorted((ROOT / "tests").rglob("test_*.py"))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    named = NAMED.findall(page.read_text(encoding="utf-8"))
+    assert [f"{file}::{test}" for file, test in named if test not in TESTS.get(file, set())] == []
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_every_invariant_names_its_tests(number: int) -> None:
+    part = INVARIANTS.partition(f"\n## {number}. ")[2].partition("\n## ")[0]
+    assert NAMED.search(part), f"docs/invariants.md names no test of invariant {number}"
+
+
+def test_every_test_that_says_which_invariant_it_holds_is_named_there() -> None:
+    holding = {f"{file}::{test}" for file, tests in TESTS.items() for test in tests if re.match(r"test_[1-9]_", test)}
+    assert sorted(holding - {f"{file}::{test}" for file, test in NAMED.findall(INVARIANTS)}) == []

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from shared import mapping
 from shared.errors import ConfigError, TerminalRecord
 from shared.mapping import SYNC_FIELD, Type
+from shared.model import Policy
 
 NAME = r"^[a-z][a-z0-9_-]{0,31}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -27,14 +28,15 @@ class Part(BaseModel):
 
 
 class FieldSpec(Part):
-    """A synced field: its type, its name in Firestore, the decimal places, the entity that a reference points to, and
-    what stands for nothing at a backend that has no null there (a set's is the empty list)."""
+    """A synced field: its type, its name in Firestore, the decimal places, the entity that a reference points to, what
+    stands for nothing at a backend that has no null there (a set's is the empty list), and how its conflicts are settled."""
 
     type: Type
     firestore: str | None = Field(None, min_length=1)
     places: int | None = Field(None, ge=0, le=30)
     to: str | None = None
     empty: Any = None
+    policy: Policy | None = None
 
     @property
     def nothing(self) -> Any:
@@ -47,12 +49,14 @@ def _short_form(value: object) -> object:
 
 
 class EntitySpec(Part):
-    """A kind of record: its collection, the name of its key at the backend, its fields, its tenants where it has any."""
+    """A kind of record: its collection, the name of its key at the backend, its fields, its tenants where it has any, and
+    how its conflicts are settled."""
 
     collection: str = Field(pattern=r"^[^/{}]+(/(\{tenant\}|[^/{}]+)/[^/{}]+)*$")
     key: str = "id"
     fields: dict[str, Annotated[FieldSpec, BeforeValidator(_short_form)]] = Field(min_length=1)
     tenants: tuple[str, ...] = ()
+    policy: Policy | None = None
 
 
 class Limits(Part):
@@ -99,12 +103,12 @@ class FirestoreSpec(Part):
 
 
 class PairSpec(Part):
-    """Two peers and the entities that they share."""
+    """Two peers and the entities that they share. `policy` is that of every entity and field that names none."""
 
     left: str
     right: str
     entities: dict[Name, EntitySpec] = Field(min_length=1)
-    policy: Literal["last_write_wins"] = "last_write_wins"
+    policy: Policy = Policy.LAST_WRITE_WINS
     initial_winner: str | None = None
     limits: Limits = Limits()
     health: Health = Health()
@@ -112,12 +116,15 @@ class PairSpec(Part):
 
     def mapped(self) -> list[mapping.Entity]:
         """Return the entities as the peers use them."""
-        return [mapping.Entity(name, spec.collection, tuple(self._fields(spec))) for name, spec in self.entities.items()]
+        return [
+            mapping.Entity(name, spec.collection, tuple(self._fields(spec)), spec.policy or self.policy)
+            for name, spec in self.entities.items()
+        ]
 
     def _fields(self, spec: EntitySpec) -> Iterator[mapping.Field]:
         for name, each in spec.fields.items():
             target = self.entities[each.to].collection if each.to else None
-            yield mapping.Field(name, each.type, each.firestore or name, each.places, target, each.nothing)
+            yield mapping.Field(name, each.type, each.firestore or name, each.places, target, each.nothing, each.policy)
 
 
 class Settings(Part):

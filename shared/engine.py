@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from shared.brake import brake
 from shared.fates import Fate, acknowledgement, fates_of, is_waiting_for, tally_of, with_problem, worth_splitting
+from shared.held import apply_by_policy
 from shared.log import Log
 from shared.merge import collapse
 from shared.model import (
@@ -19,6 +20,7 @@ from shared.model import (
     Conflict,
     Outcome,
     Page,
+    Policy,
     Problem,
     Record,
     RecordId,
@@ -148,12 +150,12 @@ def _carry_page(
 def _apply(run: Run, source: Peer, target: Peer, changes: Sequence[Change]) -> list[tuple[Change, Result]]:
     """Apply the changes; what was refused as a whole is tried again as the edits it was made of, what the target lacks
     the rest of is sent as a whole record."""
-    first = list(zip(changes, target.apply(changes, run.order.run_id), strict=True))
+    first = list(zip(changes, apply_by_policy(run, source, target, changes), strict=True))
     done = [(change, result) for change, result in first if not worth_splitting(change, result)]
     edits = [edit for change, result in first if worth_splitting(change, result) for edit in change.edits]
     alone = [replace(edit, edits=(edit,)) for edit in edits]
     if alone:
-        done += zip(alone, target.apply(alone, run.order.run_id), strict=True)
+        done += zip(alone, apply_by_policy(run, source, target, alone), strict=True)
     incomplete = {change.record for change, result in done if is_waiting_for(result, "incomplete")}
     if not incomplete:
         return done
@@ -178,16 +180,20 @@ def whole_change(record: Record, instead_of: Change) -> Change:
 
 
 def record_conflicts(run: Run, target: Peer, conflicts: Sequence[Conflict]) -> None:
-    """Keep the conflicts that were found at `target`, let it stop repeating them, and log each."""
-    if not conflicts:
-        return
+    """Keep the conflicts that were found at `target`, let it stop repeating them, and log each. Those that a policy settled
+    were kept before."""
     run.report.conflicts.update(each.id for each in conflicts)
-    run.store.keep_conflicts(run.pair.name, conflicts, run.order.run_id, run.now())
-    target.settle(run.order.run_id, [each.id for each in conflicts])
+    found = [each for each in conflicts if each.rule == Policy.LAST_WRITE_WINS]
+    if found:
+        run.store.keep_conflicts(run.pair.name, found, run.order.run_id, run.now())
+        target.settle(run.order.run_id, [each.id for each in found])
     for each in conflicts:
         apart = abs(stamp_time(side_stamp(each.local)) - stamp_time(side_stamp(each.incoming)))
-        severity = "WARNING" if apart < NEARLY_AT_ONCE else "INFO"
-        run.log("conflict", f"{each.winner} won at {target.name}", severity, field=each.field, **run.log.record(each.record))
+        severity = "WARNING" if apart < NEARLY_AT_ONCE or each.open else "INFO"
+        said = "waits for somebody's decision" if each.open else f"{each.winner} won"
+        run.log(
+            "conflict", f"{said} at {target.name}", severity, field=each.field, rule=str(each.rule), **run.log.record(each.record)
+        )
 
 
 def _postpone(run: Run, source: Peer, page: Page, fates: dict[str, Fate]) -> None:

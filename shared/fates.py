@@ -11,28 +11,37 @@ from shared.report import Tally
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """How one queue entry ended. `by` is the stamp that overtook it."""
+    """How one queue entry ended. `by` is the stamp that overtook it; `disputed`: its value lies in an open conflict."""
 
     outcome: Outcome
     by: Stamp | None = None
     problem: Problem | None = None
+    disputed: bool = False
 
 
 def fates_of(change: Change, result: Result) -> dict[str, Fate]:
     """Return how each edit in a change ended: of a collapsed change, those of which nothing was taken are superseded."""
-    if result.outcome not in {Outcome.APPLIED, Outcome.UNCHANGED}:
-        by = max([*result.stamps.values(), result.deleted or Stamp("")], default=None)
-        return {edit.id: Fate(result.outcome, by or None, result.problem) for edit in change.edits}
-    return {edit.id: _fate_of_edit(edit, change, result) for edit in change.edits}
+    if result.outcome in {Outcome.APPLIED, Outcome.UNCHANGED} or result.disputed:
+        return {edit.id: _fate_of_edit(edit, change, result) for edit in change.edits}
+    by = max([*result.stamps.values(), result.deleted or Stamp("")], default=None)
+    return {edit.id: Fate(result.outcome, by or None, result.problem) for edit in change.edits}
 
 
 def _fate_of_edit(edit: Change, change: Change, result: Result) -> Fate:
+    if any(_carries(edit, name, change) for name in result.disputed) or (result.disputed and edit.deleted):
+        return Fate(Outcome.HELD, disputed=True)
     if edit.deleted is not None and edit.deleted == change.deleted and change.deletes:
         return Fate(result.outcome)
-    names = result.applied if result.outcome is Outcome.APPLIED else tuple(change.fields)
-    if any(name in edit.fields and edit.fields[name].stamp == change.fields[name].stamp for name in names):
-        return Fate(result.outcome)
-    return Fate(Outcome.STALE, by=change.latest)
+    names = tuple(change.fields) if result.outcome is Outcome.UNCHANGED else result.applied
+    if any(_carries(edit, name, change) for name in names):
+        return Fate(Outcome.UNCHANGED if result.outcome is Outcome.UNCHANGED else Outcome.APPLIED)
+    by = max((result.stamps[name] for name in edit.fields if name in result.stamps), default=change.latest)
+    return Fate(Outcome.STALE, by=by)
+
+
+def _carries(edit: Change, name: str, change: Change) -> bool:
+    """Whether the collapsed change has its value of a field from this edit."""
+    return name in edit.fields and name in change.fields and edit.fields[name].stamp == change.fields[name].stamp
 
 
 def worth_splitting(change: Change, result: Result) -> bool:
@@ -62,7 +71,8 @@ def acknowledgement(page: Page, fates: Mapping[str, Fate]) -> Acknowledgement:
     taken = tuple(id for id, fate in ended.items() if fate.outcome in {Outcome.APPLIED, Outcome.UNCHANGED})
     superseded = {id: fate.by or Stamp("") for id, fate in ended.items() if fate.outcome is Outcome.STALE}
     failed = {id: _reason(fate.problem) for id, fate in ended.items() if fate.outcome is Outcome.INVALID}
-    return Acknowledgement(taken, superseded, failed)
+    held = tuple(id for id, fate in ended.items() if fate.disputed)
+    return Acknowledgement(taken, superseded, failed, held)
 
 
 def _reason(problem: Problem | None) -> str:

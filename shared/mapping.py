@@ -17,7 +17,7 @@ from functools import cached_property
 
 from shared.canonical import canonical, same
 from shared.errors import TerminalRecord
-from shared.model import Json, RecordId, instant, parse_instant
+from shared.model import Json, Policy, RecordId, instant, parse_instant
 from shared.naming import document_id, key_of
 from shared.native import INT64, Native, Reference, plain, storable
 
@@ -47,6 +47,7 @@ class Field:
     """A synced field. `name` is the backend's, `at` Firestore's. `places`: of a decimal; `to`: a reference's collection.
 
     `empty` is what both sides write where there is nothing, for backends that have no null there; it travels as null.
+    `policy` is the field's own, if it is not that of its entity.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Field:
     places: int | None = None
     to: str | None = None
     empty: Json = None
+    policy: Policy | None = None
 
     def to_wire(self, native: Native, tenant: str | None) -> Json:
         """Return what Firestore holds as it travels; never fails."""
@@ -197,16 +199,27 @@ _WRITERS: Mapping[Type, Callable[[Field, Json, str | None], Native]] = {
 
 @dataclass(frozen=True)
 class Entity:
-    """A kind of record: where its documents lie (`members`, `schools/{tenant}/members`) and its synced fields."""
+    """A kind of record: where its documents lie (`members`, `schools/{tenant}/members`) and its synced fields. `policy`
+    decides over deletes, and over the fields that have none of their own."""
 
     name: str
     collection: str
     fields: tuple[Field, ...] = field(default=())
+    policy: Policy = Policy.LAST_WRITE_WINS
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The fields' names as they travel."""
         return tuple(each.name for each in self.fields)
+
+    def policy_of(self, name: str) -> Policy:
+        """Return the policy by which a field's conflicts are settled."""
+        return self.by_name[name].policy or self.policy
+
+    @cached_property
+    def policies(self) -> frozenset[Policy]:
+        """All policies in use, that for deletes among them."""
+        return frozenset({self.policy, *map(self.policy_of, self.names)})
 
     def at_backend(self, name: str, wire: Json) -> Json:
         """Return a field's value as the backend writes it."""

@@ -134,6 +134,16 @@ class Change:
         return self.deleted is not None and all(self.deleted > value.stamp for value in self.fields.values())
 
 
+class Policy(StrEnum):
+    """What becomes of two writes of one field that had not seen each other; `left` and `right` are the pair's peers."""
+
+    LAST_WRITE_WINS = "last_write_wins"
+    LEFT_WINS = "left_wins"
+    RIGHT_WINS = "right_wins"
+    MERGE = "merge"
+    MANUAL = "manual"
+
+
 class Outcome(StrEnum):
     """What became of a change; the words of the REST contract."""
 
@@ -154,17 +164,29 @@ def side_stamp(side: Side) -> Stamp:
     return side.stamp if isinstance(side, Value) else side
 
 
+Winner: TypeAlias = Literal["local", "incoming", "both", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A field that two authors wrote, each without knowing of the other. `local` is the side that was applied to."""
+    """A field that two authors wrote, each without knowing of the other. `local` is the side that was applied to.
+
+    The winner is `both` where the values were merged, `none` while nobody has decided. `rule` says what decided.
+    """
 
     id: str
     record: RecordId
     field: str
-    winner: Literal["local", "incoming", "none"]
+    winner: Winner
     local: Side
     incoming: Side
     base: Stamp | None = None
+    rule: str = Policy.LAST_WRITE_WINS
+
+    @property
+    def open(self) -> bool:
+        """Whether it waits for somebody's decision."""
+        return self.winner == "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +200,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one change. `applied` names the fields taken; `stamps` are those of its fields afterwards."""
+    """What became of one change. `applied` names the fields taken; `stamps` are those of its fields afterwards; `disputed`
+    names those that lie in an open conflict."""
 
     id: str
     outcome: Outcome
@@ -187,6 +210,7 @@ class Result:
     deleted: Stamp | None = None
     conflicts: tuple[Conflict, ...] = ()
     problem: Problem | None = None
+    disputed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +245,12 @@ class Page:
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """What became of queue entries, by id. `superseded` maps those of which nothing was taken to the stamp that overtook
-    them, `failed` maps ids to reasons."""
+    them, `failed` maps ids to reasons, `held` are those whose values lie in an open conflict."""
 
     synced: tuple[str, ...] = ()
     superseded: Mapping[str, Stamp] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.synced or self.superseded or self.failed)
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

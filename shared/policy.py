@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from shared.canonical import conflict_id, same
-from shared.merge import later, merge
+from shared.merge import merge
 from shared.model import Change, Conflict, Outcome, Side, Stamp, Value, Version, side_stamp
 
 
@@ -65,68 +65,81 @@ def _idle_outcome(local: Version, change: Change) -> Outcome:
 
 
 def _unchanged_since_base(local: Version, change: Change) -> bool:
-    for name, incoming in change.fields.items():
-        held = local.fields.get(name)
-        never_held = held is None and change.base.get(name) is None
-        if not (never_held or _equal(held, incoming) or _seen(local, name, change)):
-            return False
-    if not change.deletes or local.deleted is not None:
+    """Whether the change's author had seen all that it replaces. A delete replaces every field of a live record, and
+    nothing under a tombstone; one that is beaten by the fields it travels with replaces nothing."""
+    if change.deletes and local.deleted is not None:
         return True
-    return all(change.deleted_base.get(name) == value.stamp for name, value in local.fields.items() if name not in change.fields)
+    return not _unseen_by_delete(local, change) and all(_follows(local, change, name) for name in change.fields)
 
 
-def _seen(local: Version, name: str, change: Change) -> bool:
-    """Whether the author of the change had seen what this side holds of the field, or this side's delete of it."""
-    base = change.base.get(name)
-    held = local.fields.get(name)
-    if local.deleted is not None:
-        return base == local.deleted
-    return base == (held.stamp if held else None)
+def _follows(local: Version, change: Change, name: str) -> bool:
+    held, incoming, base = local.fields.get(name), change.fields[name], change.base.get(name)
+    if held is None:
+        return base is None or base == local.deleted
+    if held.stamp == incoming.stamp:
+        return same(held.value, incoming.value)
+    return base == (local.deleted or held.stamp)
 
 
 def _conflicts(local: Version, change: Change, merged: Version, mode: Mode) -> Iterator[Conflict]:
-    for name, incoming in change.fields.items():
-        side = _opponent(local, name, change)
+    """Yield at most one conflict a field: where two writes met and a delete besides, the one that holds both values."""
+    opponents = {name: _opponent(local, name, change) for name in change.fields}
+    for name, side in opponents.items():
         if side is not None:
-            yield _conflict(change, name, side, incoming, merged, mode)
-    if change.deleted is not None and change.deletes and local.deleted is None:
-        yield from _unseen_by_delete(local, change, change.deleted, merged, mode)
+            yield _conflict(change, name, side, change.fields[name], _winner(local, name, side, change, merged), mode)
+    for name, held in _unseen_by_delete(local, change).items():
+        loses = mode is Mode.IF_UNCHANGED or merged.deleted is not None or held.stamp >= (change.deleted or "")
+        if opponents.get(name) is None and loses and held.value is not None and change.deleted:
+            yield _conflict(change, name, held, change.deleted, "local" if merged.deleted is None else "incoming", mode)
 
 
 def _opponent(local: Version, name: str, change: Change) -> Side | None:
     """Return what the field's new value is in conflict with: another value, this side's delete, or nothing."""
-    held, incoming = local.fields.get(name), change.fields[name]
-    if _equal(held, incoming):
+    held, incoming, base = local.fields.get(name), change.fields[name], change.base.get(name)
+    if held is None or _equal(held, incoming):
         return None
-    if local.deleted is not None and not change.deletes:
-        return None if _seen(local, name, change) or incoming.value is None else local.deleted
-    if held is None or same(held.value, incoming.value):
+    if local.deleted is not None:
+        return _hidden_opponent(local.deleted, held, incoming, base, change.deletes)
+    if same(held.value, incoming.value) or (base == held.stamp and incoming.stamp != held.stamp):
         return None
-    return held if held.stamp == incoming.stamp or not _seen(local, name, change) else None
+    return held
 
 
-def _unseen_by_delete(local: Version, change: Change, deleted: Stamp, merged: Version, mode: Mode) -> Iterator[Conflict]:
-    for name, held in local.fields.items():
-        seen = change.deleted_base.get(name) == held.stamp or name in change.fields
-        collides = mode is Mode.IF_UNCHANGED or merged.deleted is not None or held.stamp >= deleted
-        if not seen and collides and held.value is not None:
-            yield _conflict(change, name, held, deleted, merged, mode)
+def _hidden_opponent(deleted: Stamp, held: Value, incoming: Value, base: Stamp | None, deletes: bool) -> Side | None:
+    """Return the hidden value where the author had not seen it, else the delete: so both directions name one conflict.
+    Two deletes are none."""
+    if base == deleted or incoming.value is None:
+        return None
+    if base != held.stamp and not same(held.value, incoming.value):
+        return held
+    return None if deletes or incoming.stamp <= held.stamp else deleted  # an older one was seen by the deleter
 
 
-def _conflict(change: Change, name: str, local: Side, incoming: Side, merged: Version, mode: Mode) -> Conflict:
+def _unseen_by_delete(local: Version, change: Change) -> dict[str, Value]:
+    """Return the fields of the live record here that the deleter had not seen; a deleter has seen the change's own."""
+    if not change.deletes or local.deleted is not None:
+        return {}
+    own = {name for name, value in change.fields.items() if name in local.fields and value.stamp >= local.fields[name].stamp}
+    return {name: held for name, held in local.fields.items() if name not in own and change.deleted_base.get(name) != held.stamp}
+
+
+def _winner(local: Version, name: str, side: Side, change: Change, merged: Version) -> Literal["local", "incoming"]:
+    if local.deleted is not None and merged.deleted is not None:
+        return "local"
+    if not isinstance(side, Value):
+        return "incoming"
+    return "incoming" if _took(side, change.fields[name], merged.fields[name]) else "local"
+
+
+def _conflict(
+    change: Change, name: str, local: Side, incoming: Side, winner: Literal["local", "incoming"], mode: Mode
+) -> Conflict:
     return Conflict(
         id=conflict_id(change.record, name, side_stamp(local), side_stamp(incoming)),
         record=change.record,
         field=name,
-        winner="none" if mode is Mode.IF_UNCHANGED else _winner(local, incoming, merged),
+        winner="none" if mode is Mode.IF_UNCHANGED else winner,
         local=local,
         incoming=incoming,
         base=change.base.get(name) if isinstance(incoming, Value) else change.deleted_base.get(name),
     )
-
-
-def _winner(local: Side, incoming: Side, merged: Version) -> Literal["local", "incoming"]:
-    if isinstance(local, Value) and isinstance(incoming, Value):
-        return "incoming" if later(local, incoming) is incoming else "local"
-    incoming_deletes, gone = not isinstance(incoming, Value), merged.deleted is not None
-    return "incoming" if incoming_deletes is gone else "local"

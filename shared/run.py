@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.errors import AlreadyRunning, SyncError, Transient, unforeseen
 from shared.log import Log
+from shared.mapping import Entity
 from shared.model import Billed, RecordId, Scope
 from shared.peers.base import Peer
 from shared.report import Failure, Report
@@ -32,6 +33,8 @@ class Pair:
     initial_winner: str | None = None
     tenants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tenants of each entity that has any."""
+    entities: Mapping[str, Entity] = field(default_factory=dict)
+    """Policies and types of each entity's fields; the conflicts of one that is missing fall to the last write."""
 
     def tenants_of(self, entity: str) -> tuple[str | None, ...]:
         """Return the tenants whose records are walked when whole peers are compared; (None,) for an entity without any."""

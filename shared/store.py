@@ -1,19 +1,20 @@
-"""The sync's own state in Firestore: runs, leases, conflicts, dead letters. No policy."""
+"""The sync's own state in Firestore: runs, leases, dead letters, and the conflicts. No policy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared import wire
-from shared.errors import AlreadyRunning, Transient
-from shared.model import Billed, Change, Conflict, Problem
+from shared.conflicts import Conflicts
+from shared.errors import AlreadyRunning
+from shared.model import Billed, Change, Problem
 from shared.naming import state_id
 from shared.native import size_of, stored
-from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot, Write
-from shared.peers.layout import CONFLICTS, ROOM_FOR_VALUES, conflict_writes
+from shared.peers.documents import Contended, Snapshot, Write
+from shared.peers.layout import ROOM_FOR_VALUES
 from shared.report import Report
 from shared.retry import Patience
 
@@ -41,11 +42,8 @@ class Lease:
         return self.snapshot.fields.get("last") or {}
 
 
-class Store:
+class Store(Conflicts):
     """State of all pairs, kept through `documents`."""
-
-    def __init__(self, documents: Documents) -> None:
-        self.documents = documents
 
     def lease(self, pair: str) -> Lease:
         """Return who syncs the pair (one read)."""
@@ -85,15 +83,6 @@ class Store:
         """Return a run's record, empty if there is none."""
         path = f"{RUNS}/{state_id(pair, run_id)}"
         return self.documents.get([path])[0][path].fields
-
-    def keep_conflicts(self, pair: str, conflicts: Iterable[Conflict], run_id: str, now: datetime) -> None:
-        """Keep conflicts under their ids; those kept already stay as they are."""
-        self._write(conflict_writes(conflicts, pair, run_id, now))
-
-    def overrule(self, conflicts: Mapping[str, str], rule: str) -> None:
-        """Note that these conflicts (id: winner) were decided by `rule`."""
-        paths = {f"{CONFLICTS}/{id}": {"winner": winner, "rule": rule} for id, winner in conflicts.items()}
-        self._write([Write(path, body, tuple(body), True) for path, body in paths.items()])
 
     def refuse(
         self, pair: str, source: str, refused: Mapping[str, tuple[Change | None, Problem]], run_id: str, now: datetime
@@ -136,11 +125,6 @@ class Store:
         """Return the ids of up to 500 changes that are being tried again and again."""
         rows = self.documents.query(DEAD_LETTERS, {"pair": pair, "from": source, "status": "waiting"})
         return {str(row.fields["change_id"]) for row in rows}
-
-    def _write(self, writes: Sequence[Write]) -> None:
-        statuses = self.documents.write(writes) if writes else []
-        if any(status not in {OK, ALREADY_EXISTS} for status in statuses):
-            raise Transient("Firestore did not take all of the sync's own records; the next run repeats them")
 
 
 def _run_path(report: Report) -> str:

@@ -48,7 +48,7 @@ def track(peer: FirestorePeer, poke: Poke) -> str:
     for _ in range(ATTEMPTS):
         if not layout.held(poke.record, document).unseen():
             return "in line" if document.exists else "nothing"
-        if peer.adopt(poke.record, document):
+        if peer.adopt(poke.record, document, poke.before):
             return "adopted"
         document = _read(peer, layout, poke.record)
     raise Transient("the document is edited faster than it can be adopted; the event is delivered again")

@@ -139,6 +139,7 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         patience=Patience(limits.retry_attempts, timedelta(hours=limits.retry_hours)),
         run_time=timedelta(seconds=limits.run_seconds),
         initial_winner=spec.initial_winner,
+        entities={each.name: each for each in spec.mapped()},
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
     )
 

@@ -231,7 +231,7 @@ def each_path_stamps_for_itself(patch: pytest.MonkeyPatch) -> None:
             peer.documents.write(layout.writes(change.record, document, None, decision.version, peer.now()))
         results[change.id] = Result(change.id, decision.outcome, decision.applied, conflicts=decision.conflicts)
 
-    def from_the_event(peer: FirestorePeer, record: Any, document: Any) -> bool:
+    def from_the_event(peer: FirestorePeer, record: Any, document: Any, before: Any = None) -> bool:
         current = peer.documents.get([document.path])[0][document.path]
         stamped_then = replace(current, update_time=document.update_time)
         if peer.layouts["thing"].held(record, current).unseen():
@@ -260,14 +260,14 @@ def acknowledging_writes_the_index(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FirestorePeer, "acknowledge", late_index)
 
 
-def only_queues(peer: FirestorePeer, record: Any, document: Any) -> bool:
+def only_queues(peer: FirestorePeer, record: Any, document: Any, before: Any = None) -> bool:
     """Queue what the document says, and leave its index as it is."""
     peer.documents.commit([peer.layouts["thing"].adoption(record, document)[2][1]])
     return True
 
 
 def the_queue_entry_and_the_index_are_two_commits(patch: pytest.MonkeyPatch) -> None:
-    def adopt(peer: FirestorePeer, record: Any, document: Any) -> bool:
+    def adopt(peer: FirestorePeer, record: Any, document: Any, before: Any = None) -> bool:
         index, entry, *_ = peer.layouts["thing"].adoption(record, document)[2]
         peer.documents.commit([entry])
         with suppress(Contended):

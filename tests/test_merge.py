@@ -436,6 +436,15 @@ DECISIONS = {
     "delete and delete, mine later": (LWW, v(a=("old", 1), deleted=3), c(deleted=2, deleted_base=BASED), STALE, "", {}, None),
     "a repeat of a delete": (LWW, v(a=("old", 1), deleted=2), c(deleted=2, deleted_base=BASED), UNCHANGED, "", {}, None),
     "a repeat of a delete of an unknown key": (LWW, v(deleted=2), c(deleted=2), UNCHANGED, "", {}, None),
+    "delete and delete, of what was edited before, are no conflict": (
+        LWW,
+        v(a=("old", 1), deleted=3),
+        c(a=("theirs", 2), base=BASED, deleted=4, deleted_base={"a": 2}),
+        APPLIED,
+        "",
+        {},
+        v(a=("theirs", 2), deleted=4),
+    ),
     # An edit meets a tombstone.
     "an older edit is taken, and stays hidden": (
         LWW,
@@ -712,6 +721,33 @@ DECISIONS = {
         v(a=("mine", 2), deleted=4),
     ),
     "unchanged: its repeat": (IF_UNCHANGED, v(a=("old", 1), deleted=2), c(deleted=2), UNCHANGED, "", {}, None),
+    "unchanged: nor does one that carries what it hides": (
+        IF_UNCHANGED,
+        v(a=("mine", 1), deleted=3),
+        c(a=("theirs", 2), base={"a": None}, deleted=4, action=Action.DELETE),
+        APPLIED,
+        "",
+        {},
+        v(a=("theirs", 2), deleted=4),
+    ),
+    "unchanged: a beaten delete speaks of no field": (
+        IF_UNCHANGED,
+        v(a=("old", 1), b=("mine", 2)),
+        c(a=("new", 4), base=BASED, deleted=3, deleted_base={"a": 1, "b": 1}),
+        APPLIED,
+        "a",
+        {},
+        v(a=("new", 4), b=("mine", 2)),
+    ),
+    "unchanged: equal stamps of other values are never seen": (
+        IF_UNCHANGED,
+        v(a=("mine", 2)),
+        c(a=("theirs", 2), base={"a": 2}),
+        HELD,
+        "",
+        {"a": "none"},
+        None,
+    ),
     "unchanged: an edit on top of the delete": (
         IF_UNCHANGED,
         v(a=("old", 1), deleted=2),
@@ -777,8 +813,13 @@ def test_a_conflict_with_a_delete_has_its_bare_stamp():
     [conflict] = decide(v(a=("mine", 2)), c(deleted=3, deleted_base=BASED)).conflicts
     assert (conflict.local, conflict.incoming, conflict.base) == (Value("mine", at(2)), at(3), at(1))
 
+    [conflict] = decide(v(a=("old", 1), deleted=2), c(a=("theirs", 3), base=BASED)).conflicts
+    assert (conflict.local, conflict.incoming, conflict.base) == (at(2), Value("theirs", at(3)), at(1))
+
+
+def test_a_conflict_over_a_tombstone_is_with_the_hidden_value_if_that_had_not_been_seen():
     [conflict] = decide(v(a=("old", 1), deleted=2), c(a=("theirs", 3), base={"a": None})).conflicts
-    assert (conflict.local, conflict.incoming, conflict.base) == (at(2), Value("theirs", at(3)), None)
+    assert (conflict.local, conflict.incoming, conflict.winner) == (Value("old", at(1)), Value("theirs", at(3)), "incoming")
 
 
 def test_both_directions_find_one_conflict_and_agree_on_the_winner():
@@ -789,10 +830,18 @@ def test_both_directions_find_one_conflict_and_agree_on_the_winner():
     assert (here.winner, there.winner) == ("incoming", "local")
 
 
+def test_an_edit_that_was_deleted_and_an_edit_are_one_conflict_in_both_directions():
+    deleted = c(a=("mine", 2), base=BASED, deleted=4, deleted_base={"a": 2})
+    [here] = decide(v(a=("theirs", 3)), deleted).conflicts
+    [there] = decide(v(a=("mine", 2), deleted=4), c(a=("theirs", 3), base=BASED)).conflicts
+    assert here.id == there.id
+    assert there.winner == "local", "the tombstone stands"
+
+
 def test_an_edit_and_a_delete_of_it_are_one_conflict_in_both_directions():
     edit, delete = c(a=("mine", 3), base=BASED), c(deleted=2, deleted_base=BASED)
     [here] = decide(v(a=("mine", 3)), delete).conflicts
-    [there] = decide(v(a=("old", 1), deleted=2), replace(edit, base={"a": None})).conflicts
+    [there] = decide(v(a=("old", 1), deleted=2), edit).conflicts
     assert here.id == there.id
     assert (here.winner, there.winner) == ("local", "incoming")
 

@@ -79,7 +79,7 @@ PURE = {
     "report": {"model"},
     "fates": {"model", "report"},
     "log": {"model"},
-    "config": {"mapping", "errors"},
+    "config": {"mapping", "errors", "model"},
     "peers.base": {"model", "policy"},
 }
 

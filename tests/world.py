@@ -60,15 +60,21 @@ class Ledger:
 
 
 class World:
-    def __init__(self, ahead: float = 0.0, database: Any = None, **options: Any) -> None:
+    def __init__(self, ahead: float = 0.0, database: Any = None, entity: Entity = ENTITY, **options: Any) -> None:
         """`ahead`: seconds by which Django's clock runs ahead of Firestore's (behind, if negative). `database`: another
-        Firestore than that in memory, with a `now` of its own."""
+        Firestore than that in memory, with a `now` of its own. `entity`: other types or policies of a, b and c."""
         self.database = database or MemoryFirestore(Clock())
         self.clock = self.database.now
-        self.firestore = FirestorePeer("firestore", self.database, "things", [ENTITY], self.clock, self.clock.tick)
+        self.firestore = FirestorePeer("firestore", self.database, "things", [entity], self.clock, self.clock.tick)
         self.django = MemoryPeer("django", {"thing": FIELDS}, self.clock.apart(ahead))
         self.pair = Pair(
-            "things", self.django, self.firestore, Scope("things", ("thing",), page_size=3), self.database.billed, **options
+            "things",
+            self.django,
+            self.firestore,
+            Scope("things", ("thing",), page_size=3),
+            self.database.billed,
+            entities={"thing": entity},
+            **options,
         )
         self.store = Store(self.database)
         self.log = Quiet()

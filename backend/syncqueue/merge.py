@@ -18,7 +18,7 @@ def decide(here: Held, change: Change, mode: str, synced: Iterable[str]) -> Deci
     stamps = dict(here.stamps) | {name: change.stamp_of(name) for name in taken}
     deleted = max(here.deleted or "", change.deleted or "")
     standing = deleted > max(stamps.values(), default="")
-    conflicts = found(here, change, taken, standing=standing)
+    conflicts = () if mode == "if-unchanged" else found(here, change, taken, standing=standing)
     if standing:
         return Decision(_hidden_outcome(here, change, taken), _tombstone(here, change, taken, deleted, synced), (), conflicts)
     held = _live(here, change, taken, stamps, synced)
@@ -36,18 +36,21 @@ def takes(here: Held, change: Change, name: str) -> bool:
 
 
 def fast_forward(here: Held, change: Change) -> bool:
-    """Return whether the author had seen everything that the change replaces (`if-unchanged`)."""
-    if unseen(here, change):
-        return False
-    return all(_follows(here, change, name) for name in change.fields)
+    """Return whether the author had seen everything that the change replaces (`if-unchanged`).
+
+    A delete replaces every field of a live record, and nothing under a tombstone; a beaten one replaces nothing.
+    """
+    if change.deletes and here.deleted is not None:
+        return True
+    return not unseen(here, change) and all(_follows(here, change, name) for name in change.fields)
 
 
 def _follows(here: Held, change: Change, name: str) -> bool:
     kept, base = here.stamps.get(name), change.base.get(name)
     if kept is None:
         return base is None or base == here.deleted
-    if kept == change.stamp_of(name) and here.values is not None and same(here.values.get(name), change.fields[name]):
-        return True
+    if kept == change.stamp_of(name):
+        return here.values is not None and same(here.values.get(name), change.fields[name])
     return base == (here.deleted or kept)
 
 
@@ -80,15 +83,17 @@ def _brings(here: Held, change: Change, name: str) -> bool:
 def _hidden_outcome(here: Held, change: Change, taken: frozenset[str]) -> str:
     if change.deleted and change.deleted > (here.deleted or ""):
         return "applied"
-    all_there = not taken and all(change.stamp_of(name) == here.stamps.get(name) for name in change.fields)
-    return "unchanged" if change.deleted == here.deleted and all_there else "stale"
+    return "stale" if taken else _idle_outcome(here, change)
 
 
 def _live_outcome(here: Held, change: Change, taken: frozenset[str]) -> str:
-    if taken:
-        return "applied"
-    older = [name for name in change.fields if not _is_here(here, change, name)]
-    return "stale" if older or change.deleted else "unchanged"
+    return "applied" if taken else _idle_outcome(here, change)
+
+
+def _idle_outcome(here: Held, change: Change) -> str:
+    """Return `unchanged` for a repeat: all that the change would leave is here already."""
+    gone = not change.deletes or change.deleted == here.deleted
+    return "unchanged" if gone and all(_is_here(here, change, name) for name in change.fields) else "stale"
 
 
 def _is_here(here: Held, change: Change, name: str) -> bool:

@@ -62,6 +62,11 @@ class Change:
         return self.stamps.get(name, self.stamp)
 
     @property
+    def deletes(self) -> bool:
+        """Whether the delete in it stands, that is, outlives the fields that travel with it."""
+        return self.deleted is not None and all(self.deleted > self.stamp_of(name) for name in self.fields)
+
+    @property
     def latest(self) -> str:
         """Return the largest stamp that `future` is judged by."""
         return max([self.stamp, self.deleted or "", *map(self.stamp_of, self.fields)])

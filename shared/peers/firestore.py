@@ -59,6 +59,7 @@ class FirestorePeer(FirestoreApply):
             dict.fromkeys(done.synced, "synced")
             | dict.fromkeys(done.superseded, "superseded")
             | dict.fromkeys(done.failed, "failed")
+            | dict.fromkeys(done.held, "held")
         )
         now = self.now()
         bodies = {

@@ -180,7 +180,9 @@ class FirestoreApply(FirestoreRecords):
             self._plan(change, document, grave, held.version(), mode, steps, results)
 
     def _keep_conflicts(self, steps: Sequence[Step], run_id: str) -> None:
-        self.keep_conflicts([conflict for step in steps for conflict in step.decision.conflicts], run_id)
+        """Keep what is about to be overwritten. An open conflict overwrites nothing; whoever asked for that mode settles it."""
+        conflicts = [conflict for step in steps for conflict in step.decision.conflicts]
+        self.keep_conflicts([conflict for conflict in conflicts if not conflict.open], run_id)
 
 
 def _whole(change: Change, decision: Decision, names: Sequence[str]) -> bool:

@@ -84,14 +84,15 @@ class FirestoreRecords:
                 page.append(Record(record, held.version()))
         return page + [each for each in self.read(again, adopting) if each.version.deleted is None]
 
-    def adopt(self, record: RecordId, document: Snapshot) -> bool:
-        """Adopt the unseen edits of a document in one commit; False if it is no longer as it was read."""
+    def adopt(self, record: RecordId, document: Snapshot, before: Snapshot | None = None) -> bool:
+        """Adopt the unseen edits of a document in one commit; False if it is no longer as it was read. `before`: the
+        document as it was before the edit, if that is known."""
         layout = self._layout(record)
         tombstone = None
         if not layout.held(record, document).index:
             path = layout.tombstone_path(record)
             tombstone = self.documents.get([path])[0][path]
-        _, _, writes = layout.adoption(record, document, tombstone)
+        _, _, writes = layout.adoption(record, document, tombstone, before)
         try:
             self.documents.commit(writes)
         except Contended:

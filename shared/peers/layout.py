@@ -12,9 +12,9 @@ from shared.canonical import bucket_of, record_hash, same
 from shared.errors import TerminalRecord
 from shared.index import Entry, Held, Index, adopt, index_of
 from shared.mapping import SYNC_FIELD, Entity
-from shared.model import Change, Conflict, RecordId, Value, Version, instant, parse_stamp, side_stamp
+from shared.model import Change, Conflict, Policy, RecordId, Value, Version, instant, parse_stamp, side_stamp
 from shared.naming import state_id
-from shared.native import loaded, size_of, stored
+from shared.native import Native, loaded, size_of, stored
 from shared.peers.documents import Snapshot, Write
 
 QUEUE, TOMBSTONES, CONFLICTS = "sync_queue", "sync_tombstones", "sync_conflicts"
@@ -63,18 +63,19 @@ class Layout:
         return Version(fields, parse_stamp(tombstone.fields["deleted"]))
 
     def adoption(
-        self, record: RecordId, document: Snapshot, tombstone: Snapshot | None = None
+        self, record: RecordId, document: Snapshot, tombstone: Snapshot | None = None, before: Snapshot | None = None
     ) -> tuple[Change, Version, list[Write]]:
         """Return the change that the document's unseen edits make, the version held with it, and the one commit that adopts them.
 
         The commit proves by precondition that the document, and its tombstone where one was read, are still as given.
+        `before` is the document before the edit, as far as an event carried it.
         """
         held = self.held(record, document, tombstone)
         when = _update_time(document)
         id = state_id(record.tenant, record.entity, record.key, at=instant(when))
         change, version = adopt(record, held, when, self.origin, self.entity.names, id)
         index = Write(document.path, {SYNC_FIELD: self.sync_field(record, version, document)}, (SYNC_FIELD,), document)
-        writes = [index, self.entry(change, when)]
+        writes = [index, self.entry(change, when, self._replaced(change, before))]
         return change, version, [*writes, *self._opened(tombstone, when)]
 
     def sync_field(self, record: RecordId, version: Version, document: Snapshot) -> dict[str, Any]:
@@ -84,11 +85,26 @@ class Layout:
         values = {name: self.entity.at_backend(name, value.value) for name, value in version.fields.items()}
         return {"fields": lines, "hash": record_hash(record, values), "bucket": bucket_of(record)}
 
-    def entry(self, change: Change, now: datetime) -> Write:
-        """Return the queue entry of a change."""
+    def _replaced(self, change: Change, before: Snapshot | None) -> dict[str, Native]:
+        """Return, of the fields whose conflicts are merged, the values that the change was made on top of, where they are
+        known: those that lay there before it, if they were the ones that the index knew."""
+        old = self.held(change.record, before) if before is not None else Held()
+        unseen, values = set(old.unseen()), old.values or {}
+        return {
+            name: stored(name, values.get(name))
+            for name, base in change.base.items()
+            if self.entity.policy_of(name) is Policy.MERGE
+            and name in old.index
+            and name not in unseen
+            and old.index[name].stamp == base
+        }
+
+    def entry(self, change: Change, now: datetime, replaced: Mapping[str, Native] | None = None) -> Write:
+        """Return the queue entry of a change, with the values that it replaced where somebody may ask for them."""
         body = wire.change_to_json(change, stored)
         bookkeeping = {"sync_status": "pending", "pair": self.pair, "created_at": now, "shard": bucket_of(change.record, SHARDS)}
-        return Write(f"{QUEUE}/{body.pop('id')}", body | bookkeeping)
+        more = {"replaced": dict(replaced)} if replaced else {}
+        return Write(f"{QUEUE}/{body.pop('id')}", body | bookkeeping | more)
 
     def writes(
         self, record: RecordId, document: Snapshot, tombstone: Snapshot | None, version: Version, now: datetime
@@ -158,24 +174,28 @@ def conflict_document(conflict: Conflict, pair: str, run_id: str, now: datetime)
     since the record itself holds it."""
     local, incoming = (wire.side_to_json(conflict.field, side, stored) for side in (conflict.local, conflict.incoming))
     winner = local if conflict.winner == "local" else incoming
-    if size_of(local) + size_of(incoming) > ROOM_FOR_VALUES:
-        winner.pop("value", None)
+    if size_of(local) + size_of(incoming) > ROOM_FOR_VALUES and "value" in winner:
+        winner.pop("value")
+        winner["left_out"] = True
     return {
         "pair": pair,
         "entity": conflict.record.entity,
         "tenant": conflict.record.tenant,
         "key": conflict.record.key,
         "field": conflict.field,
-        "winner": conflict.winner,
-        "rule": "last_write_wins",
         "local": local,
         "incoming": incoming,
         "base": conflict.base,
         "stamps": sorted((side_stamp(conflict.local), side_stamp(conflict.incoming))),
         "run_id": run_id,
-        "status": "open",
         "created_at": now,
-    }
+    } | conflict_label(conflict, now)
+
+
+def conflict_label(conflict: Conflict, now: datetime) -> dict[str, Any]:
+    """Return what is said of a conflict beside its two writes. An open one is kept until somebody has decided."""
+    status, expiry = ("open", None) if conflict.open else ("settled", now + RETENTION)
+    return {"winner": conflict.winner, "rule": str(conflict.rule), "status": status, "expire_at": expiry}
 
 
 def conflict_writes(conflicts: Iterable[Conflict], pair: str, run_id: str, now: datetime) -> list[Write]:

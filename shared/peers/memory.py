@@ -145,6 +145,7 @@ class MemoryPeer:
             dict.fromkeys(done.synced, "synced")
             | dict.fromkeys(done.superseded, "superseded")
             | dict.fromkeys(done.failed, "failed")
+            | dict.fromkeys(done.held, "held")
         )
         self.labels |= {id: label for id, label in labels.items() if id in self.queue}
 

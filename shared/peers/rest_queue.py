@@ -116,9 +116,10 @@ class RestQueue:
         return self._expect(body, "digest/", lambda body: sum(int(each["count"]) for each in body["results"]))
 
     def acknowledge(self, run_id: str, done: Acknowledgement) -> None:
-        """Mark queue entries as carried over, overtaken or failed."""
+        """Mark queue entries as carried over, overtaken or failed. The contract has no word for what lies in a conflict: to
+        the backend that is carried over."""
         failed = [{"id": id, "error": error} for id, error in done.failed.items()]
-        self._mark(run_id, ids=list(done.synced), superseded=list(done.superseded), failed=failed)
+        self._mark(run_id, ids=[*done.synced, *done.held], superseded=list(done.superseded), failed=failed)
 
     def settle(self, run_id: str, conflicts: Sequence[str]) -> None:
         """Tell the backend that these conflicts are kept, so that it stops repeating them."""

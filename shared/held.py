@@ -1,0 +1,137 @@
+"""Changes under a policy: applied only as fast-forwards, and what is held back is settled by a newer write to both sides.
+
+Entities that know no other policy than the last write pass through as they are. A resolution is written at the source
+first, then at the target, and only then is the queue entry done with: whatever cuts that off, a repeat ends the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from shared.mapping import Entity
+from shared.model import Change, Json, Outcome, Policy, Problem, Record, RecordId, Result, Stamp, Version
+from shared.peers.base import Peer
+from shared.policy import Mode
+from shared.resolution import Plan, Rules, Sides, plan
+from shared.run import Run
+
+MOVED = Problem("busy", "the record was written while its conflict was settled; the next run looks again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The run, and the peers that it carries between."""
+
+    run: Run
+    source: Peer
+    target: Peer
+
+    def apply(self, peer: Peer, changes: Iterable[Change | None], mode: Mode = Mode.IF_UNCHANGED) -> dict[str, Result]:
+        there = [change for change in changes if change]
+        results = peer.apply(there, self.run.order.run_id, mode) if there else []
+        return {result.id: result for result in results}
+
+
+def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Change]) -> list[Result]:
+    """Apply changes as their fields' policies say; return a result for each, in their order."""
+    way = _Way(run, source, target)
+    guarded = [change for change in changes if _is_guarded(run.pair.entities.get(change.record.entity), change)]
+    ids = {change.id for change in guarded}
+    results = way.apply(target, [change for change in changes if change.id not in ids], Mode.LWW)
+    results |= way.apply(target, guarded)
+    held = [change for change in guarded if results[change.id].outcome is Outcome.HELD]
+    settled = _settle(way, held) if held else {}
+    told = {each.id for result in results.values() for each in result.conflicts if each.open}
+    if told:
+        target.settle(run.order.run_id, sorted(told))
+    return [settled.get(change.id) or _without_open_conflicts(results[change.id]) for change in changes]
+
+
+def _is_guarded(entity: Entity | None, change: Change) -> bool:
+    if entity is None or entity.policies == {Policy.LAST_WRITE_WINS}:
+        return False
+    policies = {entity.policy_of(name) for name in change.fields} | ({entity.policy} if change.deletes else set())
+    return policies != {Policy.LAST_WRITE_WINS}
+
+
+def _without_open_conflicts(result: Result) -> Result:
+    """Return the result without what a peer says of held changes; those are told by what is held on both sides."""
+    return replace(result, conflicts=tuple(each for each in result.conflicts if not each.open))
+
+
+def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
+    """Return what became of held changes, by id, once their conflicts are kept and what settles them is written."""
+    run, records = way.run, list(dict.fromkeys(change.record for change in held))
+    mine, theirs = (_versions(peer.read(records)) for peer in (way.source, way.target))
+    plans = {each.id: _plan(way, each, mine, theirs) for each in held}
+    run.store.keep_conflicts(
+        run.pair.name, [each for made in plans.values() for each in made.conflicts], run.order.run_id, run.now()
+    )
+    at_source = way.apply(way.source, (made.at_source for made in plans.values()))
+    going = {id: made for id, made in plans.items() if id not in at_source or _done(at_source[id])}
+    at_target = way.apply(way.target, (made.at_target for made in going.values()))
+    by_last_write = way.apply(way.target, (made.by_last_write for made in going.values()), Mode.LWW)
+    results = {}
+    for change in held:
+        parts = [part[change.id] for part in (at_source, at_target, by_last_write) if change.id in part]
+        results[change.id] = _result(change, plans[change.id], parts, theirs.get(change.record, Version()))
+        _supersede(run, change, plans[change.id], moved=any(part.outcome is Outcome.HELD for part in parts))
+    return results
+
+
+def _plan(way: _Way, change: Change, mine: Mapping[RecordId, Version], theirs: Mapping[RecordId, Version]) -> Plan:
+    pair = way.run.pair
+
+    def base(name: str, stamp: Stamp | None) -> tuple[Json] | None:
+        return way.run.store.value_replaced(pair.name, change.record, name, stamp) if stamp else None
+
+    rules = Rules(pair.entities[change.record.entity], Sides(way.source.name, way.target.name, pair.left.name), base)
+    own = mine.get(change.record, Version(change.fields, change.deleted if change.deletes else None))
+    return plan(change, own, theirs.get(change.record, Version()), rules)
+
+
+def _versions(records: Iterable[Record]) -> dict[RecordId, Version]:
+    return {each.id: each.version for each in records}
+
+
+def _done(result: Result) -> bool:
+    return result.outcome in {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.STALE}
+
+
+def _result(change: Change, made: Plan, parts: Sequence[Result], theirs: Version) -> Result:
+    """Return what became of a change that was held, from what became of the parts of its plan."""
+    conflicts = (*made.conflicts, *(each for part in parts for each in part.conflicts if not each.open))
+    stamps = {name: theirs.fields[name].stamp for name in change.fields if name in theirs.fields}
+    for part in parts:
+        stamps |= part.stamps
+    deleted = next((part.deleted for part in reversed(parts) if part.deleted), None)
+    answer = partial(Result, change.id, stamps=stamps, deleted=deleted, conflicts=conflicts)
+    failing = [part for part in parts if not _done(part)]
+    if failing:
+        worst = min(failing, key=lambda part: part.outcome is not Outcome.INVALID)
+        outcome = Outcome.INVALID if worst.outcome is Outcome.INVALID else Outcome.RETRY
+        return answer(outcome=outcome, problem=worst.problem or MOVED)
+    last = parts[-1] if made.by_last_write else None
+    applied = (*made.taken, *(last.applied if last else ()))
+    if made.disputed:
+        return answer(outcome=Outcome.HELD, applied=applied, disputed=made.disputed)
+    if applied or made.wins:
+        return answer(outcome=Outcome.APPLIED, applied=applied)
+    only_last = last and not made.at_target and not made.conflicts
+    return answer(outcome=last.outcome if last and only_last else Outcome.STALE)
+
+
+def _supersede(run: Run, change: Change, made: Plan, moved: bool) -> None:
+    """Close the conflicts of a record that have been overtaken by what was written since; `moved`: this change's too."""
+    if moved:
+        run.store.supersede_conflicts([each.id for each in made.conflicts], run.now())
+    if moved or Policy.MANUAL not in run.pair.entities[change.record.entity].policies:
+        return
+    still = {each.id for each in made.conflicts if each.open}
+    old = [each.conflict for each in run.store.open_conflicts(run.pair.name, change.record)]
+    fields = None if change.deletes else set(change.fields)
+    run.store.supersede_conflicts(
+        [each.id for each in old if each.id not in still and (fields is None or each.field in fields)], run.now()
+    )

@@ -1,0 +1,213 @@
+"""What to write where a held change met something that its author had not seen: pure.
+
+A resolution is a newer write of the value that a policy chooses, stamped right after both that met. So it depends on those
+alone: a repeat, and the other direction, make the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from shared.canonical import conflict_id, same
+from shared.joining import join
+from shared.mapping import Entity
+from shared.merge import later, merge
+from shared.model import Action, Change, Conflict, Json, Policy, Stamp, Value, Version, Winner, stamp_after, stamp_time
+from shared.policy import Mode, decide
+
+BY_LAST_WRITE = "merge_by_last_write"
+"""The rule noted where `merge` knew no way to join two values."""
+Base = Callable[[str, Stamp | None], tuple[Json] | None]
+"""(field, stamp) -> the value that the field had then, in a tuple; None if nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The names of the peers that a change goes from and to, and of the pair's left one."""
+
+    source: str
+    target: str
+    left: str
+
+    def declared(self, policy: Policy) -> str | None:
+        """Return the peer whose writes win under a policy, if it names one."""
+        right = self.target if self.left == self.source else self.source
+        return {Policy.LEFT_WINS: self.left, Policy.RIGHT_WINS: right}.get(policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a plan is made by: the entity's policies and types, the two sides, and what is known of older values."""
+
+    entity: Entity
+    sides: Sides
+    base: Base
+
+    def by_last_write(self, name: str) -> bool:
+        """Whether the later write of a field wins."""
+        return self.entity.policy_of(name) is Policy.LAST_WRITE_WINS
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a held change leads to: changes to be applied only as fast-forwards at its source and then at its target, what
+    falls to the last write there, the conflicts, and the fields that wait for somebody."""
+
+    at_source: Change | None = None
+    at_target: Change | None = None
+    by_last_write: Change | None = None
+    conflicts: tuple[Conflict, ...] = ()
+    disputed: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    """The fields in which the target comes to hold the change's value."""
+    wins: bool = False
+    """Whether a delete, or a revival, is carried through at the target."""
+
+
+@dataclass(slots=True)
+class _Fields:
+    """A plan for the fields of a record that lives on both sides, while it is made."""
+
+    source: dict[str, Value] = field(default_factory=dict)
+    target: dict[str, Value] = field(default_factory=dict)
+    conflicts: list[Conflict] = field(default_factory=list)
+    disputed: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+
+
+def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
+    """Return what to do with a change that its target held: `mine` is what its source holds by now, `theirs` its target."""
+    if not theirs.known:
+        return Plan(by_last_write=change)
+    if change.deletes or theirs.deleted:
+        return _plan_of_record(change, mine, theirs, rules)
+    made = _Fields()
+    for name in change.fields:
+        if not rules.by_last_write(name):
+            _plan_field(made, change, name, mine, theirs.fields.get(name), rules)
+    return Plan(
+        onto(change, Version(made.source), mine),
+        onto(change, Version(made.target), theirs),
+        _part(change, [name for name in change.fields if rules.by_last_write(name)]),
+        tuple(made.conflicts),
+        tuple(made.disputed),
+        tuple(made.taken),
+    )
+
+
+def _plan_field(made: _Fields, change: Change, name: str, mine: Version, other: Value | None, rules: Rules) -> None:
+    """Plan for one field, of which the target holds `other`."""
+    sent = change.fields[name]
+    own = mine.fields.get(name, sent)
+    if other is None or (change.base.get(name) == other.stamp and sent.stamp != other.stamp):
+        made.target[name] = sent
+        made.taken.append(name)
+        return
+    if _equal(own, other) or mine.deleted:
+        return  # settled before this run, or on its way as a delete
+    value, conflict = _settled(change, sent, other, name, rules)
+    if not _equal(own, sent) and not (value and _equal(own, value)):  # the source's users have written it anew
+        value, conflict = _settled(replace(change, base={}), own, other, name, rules)
+    made.conflicts += [conflict] if conflict else []
+    if value is None:
+        made.disputed.append(name)
+        return
+    made.source[name] = made.target[name] = value
+    made.taken += [name] if same(value.value, sent.value) else []
+
+
+def _settled(change: Change, own: Value, other: Value, name: str, rules: Rules) -> tuple[Value | None, Conflict | None]:
+    """Return the value that both sides are to hold (None: it waits for somebody), and the conflict if there is one."""
+    if same(own.value, other.value):
+        return later(own, other), None
+    policy, seen, sides = rules.entity.policy_of(name), change.base.get(name), rules.sides
+    id = conflict_id(change.record, name, own.stamp, other.stamp)
+    met = Conflict(id, change.record, name, "none", other, own, seen, policy)
+    if policy is Policy.MANUAL:
+        return None, met
+    if policy is Policy.MERGE:
+        return _merged(met, own, other, rules)
+    winner = sides.declared(policy) or sides.left
+    chosen = own if winner == sides.source else other
+    return Value(chosen.value, after([own.stamp, other.stamp], winner)), replace(met, winner=_name(winner, sides))
+
+
+def _merged(met: Conflict, own: Value, other: Value, rules: Rules) -> tuple[Value, Conflict]:
+    sides = rules.sides
+    left, right = (own, other) if sides.left == sides.source else (other, own)
+    joined = join(rules.entity.by_name[met.field].type, left.value, right.value, rules.base(met.field, met.base))
+    stamp = after([own.stamp, other.stamp], sides.left)
+    if joined is not None:
+        return Value(joined[0], stamp), replace(met, winner="both")
+    last = later(own, other)
+    winner: Winner = "incoming" if last is own else "local"
+    return Value(last.value, stamp), replace(met, winner=winner, rule=BY_LAST_WRITE)
+
+
+def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
+    """Plan for a record that one side has deleted: the entity's policy says whether it lives, as the living side has it."""
+    sides, policy = rules.sides, rules.entity.policy
+    winner = sides.declared(policy) or (sides.target if change.deletes else sides.source)  # `merge`: the edit lives
+    stamp = after([*change.stamps, *_stamps(theirs)], winner)
+    met = decide(theirs, change, Mode.IF_UNCHANGED).conflicts
+    gone = theirs.deleted and (change.deletes or mine.deleted not in {None, stamp})
+    if gone or policy is Policy.LAST_WRITE_WINS or (policy is Policy.MANUAL and not met):
+        return Plan(by_last_write=change)
+    if policy is Policy.MANUAL:
+        names = dict.fromkeys([*change.fields, *(each.field for each in met)])
+        return Plan(conflicts=tuple(replace(each, rule=policy) for each in met), disputed=tuple(names))
+    wanted = _record_wanted(change, mine, theirs, stamp, lives=change.deletes is not (winner == sides.source))
+    at_source = onto(change, wanted, mine)
+    if change.deletes and mine.deleted is None and at_source:
+        return Plan()  # its own users brought it back, and what they wrote comes by itself
+    conflicts = tuple(replace(each, winner=_name(winner, sides), rule=policy) for each in met)
+    wins = winner == sides.source
+    return Plan(at_source, onto(change, wanted, theirs), None, conflicts, (), tuple(change.fields) if wins else (), wins)
+
+
+def _record_wanted(change: Change, mine: Version, theirs: Version, stamp: Stamp, lives: bool) -> Version:
+    """Return what both sides are to hold: all that the living side has, written anew, or nothing but a tombstone."""
+    if not lives:
+        return Version(merge(mine, theirs).fields, stamp)
+    living = theirs if change.deletes else mine
+    return Version({name: Value(each.value, max(each.stamp, stamp)) for name, each in living.fields.items()})
+
+
+def onto(change: Change, wanted: Version, held: Version) -> Change | None:
+    """Return the change that makes a peer that holds `held` hold `wanted` too, based on just that; None if it does already."""
+    fields = {name: each for name, each in wanted.fields.items() if held.deleted or not _equal(held.fields.get(name), each)}
+    if wanted.deleted is None and held.deleted is None and not fields:
+        return None
+    if wanted.deleted is not None and wanted.deleted == held.deleted:
+        return None
+    base = {name: held.deleted or (held.fields[name].stamp if name in held.fields else None) for name in fields}
+    seen = {name: each.stamp for name, each in held.fields.items()} if wanted.deleted else {}
+    action = Action.DELETE if wanted.deleted else Action.CREATE if held.deleted else Action.UPDATE
+    return Change(change.id, change.record, action, fields, base, wanted.deleted, seen)
+
+
+def after(stamps: list[Stamp], origin: str) -> Stamp:
+    """Return the stamp of a write at `origin` right after all of `stamps`."""
+    return stamp_after(stamp_time(max(stamps)), origin, stamps)
+
+
+def _part(change: Change, names: list[str]) -> Change | None:
+    """Return the change with only these fields, without a delete that they outlive anyway."""
+    if not names:
+        return None
+    fields = {name: change.fields[name] for name in names}
+    return replace(change, fields=fields, base={name: change.base.get(name) for name in names}, deleted=None, deleted_base={})
+
+
+def _name(winner: str, sides: Sides) -> Winner:
+    return "incoming" if winner == sides.source else "local"
+
+
+def _stamps(version: Version) -> list[Stamp]:
+    own = [value.stamp for value in version.fields.values()]
+    return own if version.deleted is None else [*own, version.deleted]
+
+
+def _equal(one: Value | None, other: Value) -> bool:
+    return one is not None and one.stamp == other.stamp and same(one.value, other.value)

@@ -1,0 +1,191 @@
+"""Every policy meets every kind of conflict, whoever wrote later and whichever direction runs first, cut off anywhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from test_invariants import Crash, at, failing
+from world import ENTITY, World
+
+from shared.mapping import Entity, Field, Type
+from shared.model import Policy
+from shared.resolution import BY_LAST_WRITE
+
+LWW, LEFT, RIGHT, MERGE, MANUAL = Policy
+Act = Callable[[World], None]
+DIRECTIONS = ["django_to_firestore", "firestore_to_django"]
+SIDES = ["django", "firestore"]
+
+
+def under(policy: Policy, **types: Type) -> Entity:
+    """Return the entity of the tests under a policy, with fields of other types."""
+    fields = tuple(replace(each, type=types.get(each.name, each.type)) for each in ENTITY.fields)
+    return replace(ENTITY, policy=policy, fields=fields)
+
+
+def world(policy: Policy, synced: bool = True, **types: Type) -> World:
+    """Both sides hold x with a, b and c, unless there is to be nothing yet."""
+    w = World(entity=under(policy, **types))
+    if synced:
+        w.d_save("x", a=0, b=0, c=0)
+        w.settle()
+    watched(w)
+    return w
+
+
+def watched(w: World) -> None:
+    """Let Django's calls be cut off as Firestore's are, before and after."""
+
+    def watch(call: Callable[..., Any]) -> Callable[..., Any]:
+        def watching(*given: Any) -> Any:
+            w.database.fault("django")
+            done = call(*given)
+            w.database.fault("django did")
+            return done
+
+        return watching
+
+    for name in ("apply", "acknowledge", "read", "settle"):
+        setattr(w.django, name, watch(getattr(w.django, name)))
+
+
+def d_edit(w: World) -> None:
+    w.d_save("x", a="D")
+
+
+def f_edit(w: World) -> None:
+    w.f_update("x", a="F")
+
+
+def d_delete(w: World) -> None:
+    w.d_delete("x")
+
+
+def f_delete(w: World) -> None:
+    w.f_delete("x")
+
+
+def d_create(w: World) -> None:
+    w.d_save("x", a="D", b="same")
+
+
+def f_create(w: World) -> None:
+    w.f_set("x", a="F", b="same")
+
+
+EDITED = {"D": {"a": "D", "b": 0, "c": 0}, "F": {"a": "F", "b": 0, "c": 0}, "gone": None}
+CREATED = {"D": {"a": "D", "b": "same"}, "F": {"a": "F", "b": "same"}}
+
+# kind: whether x is there before, what Django's users do, what Firestore's do, what either leaves
+KINDS: Mapping[str, tuple[bool, Act, Act, str, str]] = {
+    "edit/edit": (True, d_edit, f_edit, "D", "F"),
+    "edit/delete": (True, d_edit, f_delete, "D", "gone"),
+    "delete/edit": (True, d_delete, f_edit, "gone", "F"),
+    "create/create": (False, d_create, f_create, "D", "F"),
+}
+
+
+def staged(policy: Policy, kind: str, later: str) -> World:
+    """Both sides have acted, neither knowing of the other."""
+    there, by_django, by_firestore, _, _ = KINDS[kind]
+    w = world(policy, there)
+    for act in (by_firestore, by_django) if later == "django" else (by_django, by_firestore):
+        act(w)
+        w.clock.tick()
+    w.deliver_all()
+    return w
+
+
+def winner(policy: Policy, kind: str, later: str) -> str:
+    """Return what both sides are to hold in the end."""
+    _, _, _, left, right = KINDS[kind]
+    by_time = left if later == "django" else right
+    if policy is MERGE and "gone" in (left, right):
+        return left if right == "gone" else right
+    return {LEFT: left, RIGHT: right}.get(policy, by_time)
+
+
+def kept(w: World) -> list[Mapping[str, Any]]:
+    return [each.fields for path, each in sorted(w.database.documents.items()) if path.startswith("sync_conflicts/")]
+
+
+def crash(w: World, call: int) -> bool:
+    """Run until it is cut off at the n-th call; False if it came to its end first."""
+    at(w, "any", call, failing(Crash()))
+    try:
+        w.sync()
+    except Crash:
+        for path in [path for path in w.database.documents if path.startswith("sync_leases/")]:
+            del w.database.documents[path]
+        return True
+    finally:
+        w.database.fault = lambda _: None
+    return False
+
+
+RULED = [(policy, kind, later) for policy in (LWW, LEFT, RIGHT, MERGE) for kind in KINDS for later in SIDES]
+
+
+def check_end(w: World, policy: Policy, kind: str, later: str) -> None:
+    wanted = (CREATED if kind == "create/create" else EDITED)[winner(policy, kind, later)]
+    assert (w.d_values("x"), w.f_values("x")) == (wanted, wanted)
+    w.check("x")
+    [conflict] = kept(w)
+    fell_back = policy is MERGE and "/" in kind and "delete" not in kind
+    assert (conflict["field"], conflict["status"], conflict["rule"]) == ("a", "settled", BY_LAST_WRITE if fell_back else policy)
+    values = {side.get("value", "gone") for side in (conflict["local"], conflict["incoming"])}
+    assert values == {KINDS[kind][3], KINDS[kind][4]}, "the loser is kept, and the winner with it"
+    assert conflict[conflict["winner"]].get("value", "gone") == winner(policy, kind, later)
+    assert conflict["expire_at"] is not None
+
+
+@pytest.mark.parametrize("first", DIRECTIONS)
+@pytest.mark.parametrize("policy, kind, later", RULED)
+def test_both_sides_end_as_the_policy_says_and_the_loser_is_kept(policy: Policy, kind: str, later: str, first: str) -> None:
+    w = staged(policy, kind, later)
+    w.sync(direction=first)
+    w.sync()
+    check_end(w, policy, kind, later)
+    w.deliver_all()
+    assert w.sync().moved == 0
+    assert w.reconcile().reconciled["thing"]["different"] == 0
+    check_end(w, policy, kind, later)
+
+
+@pytest.mark.parametrize("policy, kind, later", RULED)
+def test_a_run_cut_off_at_any_call_ends_the_same(policy: Policy, kind: str, later: str) -> None:
+    for call in itertools.count(1):
+        w = staged(policy, kind, later)
+        if not crash(w, call):
+            break
+        w.settle()
+        check_end(w, policy, kind, later)
+    assert call > 20
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_two_deletes_are_no_conflict(policy: Policy) -> None:
+    w = world(policy)
+    w.d_save("x", b=1)
+    w.d_delete("x")
+    w.f_delete("x")
+    w.settle()
+    assert (w.d_values("x"), w.f_values("x"), kept(w)) == (None, None, [])
+    w.check("x")
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_edits_of_other_fields_are_no_conflict_and_cost_no_second_call(policy: Policy) -> None:
+    w = world(policy)
+    w.d_save("x", a=1)
+    w.f_update("x", b=2)
+    w.deliver_all()
+    w.sync()
+    assert w.d_values("x") == w.f_values("x") == {"a": 1, "b": 2, "c": 0}
+    assert kept(w) == []
+    w.settle()
+    w.check("x")

@@ -15,7 +15,7 @@ from shared.model import RecordId
 HASHES = 2**44
 EXACT_BELOW = 2**18
 """Records of one part whose sum surely stays below 2^63, where Firestore's sums stop being exact; half of what fits."""
-FEW = 48
+FEW = 32
 """Records of a part that are rather read than narrowed down further: a question costs one read at least."""
 
 

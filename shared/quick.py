@@ -47,9 +47,11 @@ def _unlike(
         lying.setdefault(bucket_of(each.id), []).append(each)
     for part, within in _pieces(parts, buckets):
         here = [each for bucket in within for each in lying.get(bucket, ())]
+        found: dict[RecordId, None] = {}
         for hashes in _ranges(asked, scope, entity, part, within, here):
             there = asked.hashed(scope, entity, within, hashes) if part.theirs.count else []
-            yield from dict.fromkeys(each.id for each in {each for each in here if each.hash in hashes} ^ set(there))
+            found |= dict.fromkeys(each.id for each in {each for each in here if each.hash in hashes} ^ set(there))
+        yield from found
 
 
 def _pieces(parts: Sequence[Part], buckets: set[int]) -> Iterator[tuple[Part, range]]:

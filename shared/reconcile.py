@@ -73,6 +73,7 @@ def _compare(run: Run, task: Task, progress: Progress, entity: str, tenant: str 
     while run.goes_on():
         batch = next(batches, None)
         if batch is None:
+            found.note = _unknown_keys(task, found) or found.note
             return True
         found.compared += batch.compared
         found.equal += batch.compared - len(batch.differing)
@@ -100,6 +101,11 @@ def _by_key(keys: Sequence[str], scope: Scope, entity: str) -> Iterator[Batch]:
     ids = iter([RecordId(entity, key, scope.tenant) for key in dict.fromkeys(keys)])
     while some := list(islice(ids, scope.page_size)):
         yield Batch(len(some), some)
+
+
+def _unknown_keys(task: Task, found: Comparison) -> str | None:
+    unknown = len(set(task.keys)) - found.compared
+    return f"{unknown} of the keys are known on neither side" if task.keys and unknown else None
 
 
 def _mend(run: Run, ids: Sequence[RecordId], found: Comparison) -> bool:

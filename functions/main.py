@@ -13,13 +13,13 @@ from shared import events, service
 @functions_framework.http
 def bidirectional_sync(request: Request) -> ResponseReturnValue:
     """Carry over what waits in the queues, of all pairs or of the one asked for."""
-    return service.answering(request, lambda call: service.run_pairs(request, call, service.sync(call)))
+    return service.answering(request, lambda call: service.sync(request, call))
 
 
 @functions_framework.http
 def reconcile(request: Request) -> ResponseReturnValue:
     """Compare whole peers and repair what differs; the first load is nothing else."""
-    return service.answering(request, lambda call: service.run_pairs(request, call, service.reconcile(call)))
+    return service.answering(request, lambda call: service.reconcile(request, call))
 
 
 @functions_framework.http

@@ -15,9 +15,9 @@ from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cached_property
 
-from shared.canonical import canonical, same
+from shared.canonical import canonical, record_hash, same
 from shared.errors import TerminalRecord
-from shared.model import Json, Policy, RecordId, instant, parse_instant
+from shared.model import Json, Policy, Record, RecordId, instant, parse_instant
 from shared.naming import document_id, key_of
 from shared.native import INT64, Native, Reference, plain, storable
 
@@ -228,6 +228,11 @@ class Entity:
     def from_backend(self, name: str, wire: Json) -> Json:
         """Return a field's value as it travels."""
         return self.by_name[name].from_backend(wire)
+
+    def hash_of(self, record: Record) -> int:
+        """Return the hash of a live record, which both sides make of the values as the backend writes them."""
+        values = record.version.fields.items()
+        return record_hash(record.id, {name: self.at_backend(name, value.value) for name, value in values})
 
     @cached_property
     def by_name(self) -> Mapping[str, Field]:

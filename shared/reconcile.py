@@ -1,145 +1,126 @@
-"""Go through all records of both peers and mend what differs. The first load is nothing else.
+"""Compare whole peers, every record or by digests, and mend what differs. The first load is nothing else.
 
-Both queues are drained first, so that nothing is taken for a loss that is only on its way. Then both sides are walked in
-the order of keys. Whatever differs is read again on both sides, which adopts what is unseen; the queues are drained of
-that; and what still differs is sent each way, whole, to be merged by the one rule. No lock, no write over a newer value.
+Both queues are drained first, so that nothing is taken for a loss that is only on its way. What differs is read on both
+sides, which adopts what is unseen; the queues are drained of that; and what still differs is sent each way, whole, to be
+merged by the one rule. No lock, no write over a newer value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain, islice
-from typing import TypeVar
+from functools import partial
+from itertools import islice
+from typing import Literal
 
-from shared.canonical import same
-from shared.engine import carry, record_conflicts, whole_change
+from shared.comparing import Batch
+from shared.engine import carry
+from shared.full import full
 from shared.log import Log
-from shared.model import Action, Change, Conflict, Outcome, Problem, Record, RecordId, Value, Version, side_stamp, stamp_after
+from shared.mending import mend
+from shared.model import Action, Change, Conflict, RecordId, Scope, Value, side_stamp, stamp_after
 from shared.peers.base import Peer
-from shared.report import Report, Tally
+from shared.progress import Progress
+from shared.quick import quick, roles
+from shared.report import Comparison, Report, Tally
 from shared.run import Order, Pair, Run, directions, execute
 from shared.store import Store
 
-T = TypeVar("T")
-REFUSED = Problem("malformed", "the other side named no reason")
-AT_ONCE = 200
-"""How many differing records are read and sent at a time."""
+
+@dataclass(frozen=True)
+class Task:
+    """How to compare: `full` reads every record, `quick` asks for digests; or only the records of these keys.
+
+    A full one that was cut off within a day is gone on with, unless `restart`.
+    """
+
+    mode: Literal["quick", "full"] = "full"
+    keys: tuple[str, ...] = ()
+    restart: bool = False
 
 
-def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log) -> Report:
+def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log, task: Task | None = None) -> Report:
     """Make both peers hold the same records and return what was compared, different and repaired, by entity.
 
     Absence is never taken for a delete: a record that only one side has, with no tombstone on the other and no change of
-    it under way, is copied back. Where
-    both sides hold values that were never synced, `pair.initial_winner` names the peer whose values win; the others are
-    kept as conflicts. Raises as `engine.sync`.
+    it under way, is copied back. Where both sides hold values that were never synced, `pair.initial_winner` names the peer
+    whose values win; the others are kept as conflicts. With `order.dry_run` nothing is written in Firestore, and what waits
+    in the queues is different too. Raises as `engine.sync`.
     """
-    return execute(pair, order, store, now, log, _reconcile)
+    return execute(pair, order, store, now, log, partial(_reconcile, task=task or Task()))
 
 
-def _reconcile(run: Run, doing: bool) -> bool:
+def _reconcile(run: Run, doing: bool, task: Task) -> bool:
     if not doing:
         return True
+    progress = Progress.begun(run, resumable=task.mode == "full" and not task.keys, restart=task.restart)
     _drain(run)
     for entity in run.pair.scope.entities:
         for tenant in run.pair.tenants_of(entity):
-            _reconcile_entity(run, entity, tenant)
+            if not progress.passed(entity, tenant) and not _compare(run, task, progress, entity, tenant):
+                run.report.left_over = True
+                return True
+    progress.finished()
     return True
 
 
-def _drain(run: Run) -> None:
+def _compare(run: Run, task: Task, progress: Progress, entity: str, tenant: str | None) -> bool:
+    """Compare and mend one entity's records, of one tenant; return whether all of them were reached."""
+    scope = replace(run.pair.scope, tenant=tenant)
+    found = run.report.reconciled.setdefault(f"{entity} of {tenant}" if tenant else entity, Comparison(task.mode))
+    batches = _batches(run, task, scope, entity, progress.take_start(), found)
+    while run.goes_on():
+        batch = next(batches, None)
+        if batch is None:
+            found.note = _unknown_keys(task, found) or found.note
+            return True
+        found.compared += batch.compared
+        found.equal += batch.compared - len(batch.differing)
+        if batch.differing and not _mend(run, batch.differing, found):
+            return False
+        if batch.compared >= scope.page_size:  # a checkpoint is worth a write after that many reads
+            progress.reached(entity, tenant, batch.last)
+    return False
+
+
+def _batches(run: Run, task: Task, scope: Scope, entity: str, after: str | None, found: Comparison) -> Iterator[Batch]:
+    left, right = run.pair.left, run.pair.right
+    if task.keys:
+        return _by_key(task.keys, scope, entity)
+    if task.mode == "quick":
+        sides = roles(left, right)
+        told = sides[0].digests(scope, entity) if sides else None
+        if sides and told is not None:
+            return quick(*sides, scope, entity, told)
+        found.mode, found.note = "full", "one side offers no digests, so every record was read"
+    return full(left, right, scope, entity, after)
+
+
+def _by_key(keys: Sequence[str], scope: Scope, entity: str) -> Iterator[Batch]:
+    ids = iter([RecordId(entity, key, scope.tenant) for key in dict.fromkeys(keys)])
+    while some := list(islice(ids, scope.page_size)):
+        yield Batch(len(some), some)
+
+
+def _unknown_keys(task: Task, found: Comparison) -> str | None:
+    unknown = len(set(task.keys)) - found.compared
+    return f"{unknown} of the keys are known on neither side" if task.keys and unknown else None
+
+
+def _mend(run: Run, ids: Sequence[RecordId], found: Comparison) -> bool:
+    return mend(run, ids, found, _drain)
+
+
+def _drain(run: Run) -> bool:
+    """Carry over what waits in both queues; return whether anything did."""
     if run.order.dry_run:
-        return
+        return False
+    before = run.report.moved
     run.waiting.clear()
     for name, source, target in directions(run):
         carry(run, source, target, run.report.directions.setdefault(name, Tally()), _declared_wins(run))
-
-
-def _reconcile_entity(run: Run, entity: str, tenant: str | None) -> None:
-    figures = {"compared": 0, "equal": 0, "different": 0, "repaired": 0, "put_back": 0}
-    run.report.reconciled[f"{entity} of {tenant}" if tenant else entity] = figures
-    scope = replace(run.pair.scope, tenant=tenant)
-    left = chain.from_iterable(run.pair.left.records(scope, entity, not run.order.dry_run))
-    right = chain.from_iterable(run.pair.right.records(scope, entity, not run.order.dry_run))
-    differing = _differing(left, right, figures)
-    for some in _in_chunks(differing, AT_ONCE):
-        if not run.goes_on():
-            run.report.left_over = True
-            return
-        figures["different"] += len(some)
-        if not run.order.dry_run:
-            _mend(run, some, figures)
-
-
-def _differing(left: Iterator[Record], right: Iterator[Record], figures: dict[str, int]) -> Iterator[RecordId]:
-    """Yield the records that are not the same on both sides. Both come about in the order of keys; one that comes out of
-    turn is yielded needlessly, and found equal when it is read again."""
-    mine, theirs = next(left, None), next(right, None)
-    while mine or theirs:
-        figures["compared"] += 1
-        if mine and theirs and mine.id == theirs.id:
-            if _same(mine.version, theirs.version):
-                figures["equal"] += 1
-            else:
-                yield mine.id
-            mine, theirs = next(left, None), next(right, None)
-        elif theirs is None or (mine and mine.id.key <= theirs.id.key):
-            if mine:
-                yield mine.id
-            mine = next(left, None)
-        else:
-            yield theirs.id
-            theirs = next(right, None)
-
-
-def _same(one: Version, other: Version) -> bool:
-    if one.deleted != other.deleted or one.fields.keys() != other.fields.keys():
-        return False
-    return all(
-        value.stamp == other.fields[name].stamp and same(value.value, other.fields[name].value)
-        for name, value in one.fields.items()
-    )
-
-
-def _mend(run: Run, ids: Sequence[RecordId], figures: dict[str, int]) -> None:
-    run.pair.left.read(ids), run.pair.right.read(ids)
-    _drain(run)
-    left, right = _by_id(run.pair.left.read(ids)), _by_id(run.pair.right.read(ids))
-    still = [id for id in ids if id not in run.waiting and not _same(_held(left, id), _held(right, id))]
-    figures["put_back"] += sum((id in left) != (id in right) for id in still)
-    figures["repaired"] += len(ids) - sum(id in run.waiting for id in ids)
-    _send(run, [left[id] for id in still if id in left], run.pair.left, run.pair.right)
-    _send(run, [right[id] for id in still if id in right], run.pair.right, run.pair.left)
-
-
-def _by_id(records: Iterable[Record]) -> dict[RecordId, Record]:
-    return {record.id: record for record in records}
-
-
-def _held(records: dict[RecordId, Record], id: RecordId) -> Version:
-    return records[id].version if id in records else Version()
-
-
-def _send(run: Run, records: Sequence[Record], source: Peer, target: Peer) -> None:
-    """Apply whole records at `target`. Their bases are their own stamps: what the target wrote beside them is a conflict."""
-    if not records:
-        return
-    tally = run.report.directions.setdefault(f"{source.name}_to_{target.name}", Tally())
-    changes = [_whole(record) for record in records]
-    results = target.apply(changes, run.order.run_id)
-    conflicts = [each for result in results for each in result.conflicts]
-    record_conflicts(run, target, conflicts)
-    ended = zip(changes, results, strict=True)
-    refused = {each.id: (each, result.problem or REFUSED) for each, result in ended if result.outcome is Outcome.INVALID}
-    run.store.refuse(run.pair.name, source.name, refused, run.order.run_id, run.now())
-    tally.add(Tally.of([result.outcome for result in results], len(conflicts)))
-
-
-def _whole(record: Record) -> Change:
-    id = f"reconcile:{record.id.entity}:{record.id.tenant or ''}:{record.id.key}"
-    return whole_change(record, Change(id, record.id, Action.UPDATE))
+    return run.report.moved > before
 
 
 def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | None:
@@ -167,8 +148,3 @@ def _again(conflict: Conflict, side: str, origin: str, now: datetime) -> Change 
     stamp = stamp_after(now, origin, [side_stamp(wanted), side_stamp(other)])
     fields = {conflict.field: Value(wanted.value, stamp)}
     return Change(f"initial:{conflict.id}", conflict.record, Action.UPDATE, fields, {conflict.field: other.stamp})
-
-
-def _in_chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    while some := list(islice(items, size)):
-        yield some

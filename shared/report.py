@@ -62,6 +62,29 @@ class Brake:
 
 
 @dataclass(slots=True)
+class Comparison:
+    """What a reconcile found in one entity, in records. `mode` is how they were compared, `note` why not as asked.
+
+    Each that was compared is equal or different; each that was different is, at the end, one of the five below it. What
+    was `edited` meanwhile is on its way in a queue. `put_back` are those of the repaired that one side had lost.
+    """
+
+    mode: str = "full"
+    compared: int = 0
+    equal: int = 0
+    different: int = 0
+    repaired: int = 0
+    waiting: int = 0
+    dead_letters: int = 0
+    in_conflict: int = 0
+    edited: int = 0
+    put_back: int = 0
+    fields: dict[str, int] = field(default_factory=dict)
+    """How often each field differed, by its name."""
+    note: str | None = None
+
+
+@dataclass(slots=True)
 class Failure:
     """Why a run of a pair stopped. `retry`: whether trying again may help without anybody mending something."""
 
@@ -79,7 +102,9 @@ class Report:
     started_at: datetime
     dry_run: bool = False
     directions: dict[str, Tally] = field(default_factory=dict)
-    reconciled: dict[str, dict[str, int]] = field(default_factory=dict)
+    reconciled: dict[str, Comparison] = field(default_factory=dict)
+    resumed_from: str | None = None
+    """The run whose full reconcile this one went on with; its figures are in `reconciled`."""
     conflicts: set[str] = field(default_factory=set)
     """Ids; a conflict that both directions meet is one."""
     brakes: list[Brake] = field(default_factory=list)
@@ -109,5 +134,7 @@ class Report:
         if self.dry_run:
             body["dry_run"] = True
         if self.reconciled:
-            body["reconciled"] = self.reconciled
+            body["reconciled"] = {name: asdict(each) for name, each in self.reconciled.items()}
+        if self.resumed_from:
+            body["resumed_from"] = self.resumed_from
         return body

@@ -9,10 +9,10 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from flask import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from werkzeug.exceptions import BadRequest as NoJson
 
 from shared import engine, wiring
@@ -25,21 +25,69 @@ from shared.run import Order, Pair
 
 Answer = tuple[dict[str, Any], int]
 Body = TypeVar("Body", bound=BaseModel)
-Work = Callable[[Pair, Order], Report]
+Text = Annotated[str, Field(min_length=1)]
 
 
-class SyncRequest(BaseModel):
-    """What a caller may ask of a run; all of it optional."""
+class RunRequest(BaseModel):
+    """What a caller may ask of any run; all of it optional."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     pair: str | None = None
     entities: list[str] | None = Field(None, min_length=1)
-    tenant: str | None = Field(None, min_length=1)
-    direction: str | None = None
+    tenant: Text | None = None
     dry_run: bool = False
     max_changes: int | None = Field(None, ge=1)
     allow_mass_delete: str | None = None
+
+    def order(self, run_id: str) -> Order:
+        """Return what the run is to do."""
+        return Order(run_id, None, self.dry_run, self.max_changes, self.allow_mass_delete)
+
+    def narrowed(self, pair: Pair) -> Pair:
+        """Return the pair with only what was asked for in its scope."""
+        entities = tuple(entity for entity in pair.scope.entities if self.entities is None or entity in self.entities)
+        return replace(pair, scope=replace(pair.scope, entities=entities, tenant=self.tenant))
+
+
+class SyncRequest(RunRequest):
+    """What a caller may ask of a delta sync."""
+
+    direction: str | None = None
+
+    def order(self, run_id: str) -> Order:
+        """Return what the run is to do."""
+        return replace(super().order(run_id), direction=self.direction)
+
+
+class ReconcileRequest(RunRequest):
+    """What a caller may ask of a reconcile: see `reconcile.Task`. It works both ways; `dry_run` only reports."""
+
+    keys: list[Text] | None = Field(None, min_length=1, max_length=10_000)
+    mode: Literal["quick", "full"] = "full"
+    batch_size: int | None = Field(None, ge=1, le=1000)
+    restart: bool = False
+
+    @model_validator(mode="after")
+    def _keys_are_of_one_entity(self) -> Self:
+        if self.keys and len(self.entities or ()) != 1:
+            raise ValueError("keys needs exactly one entity in entities")
+        if self.keys and self.mode == "quick":
+            raise ValueError("keys are compared by reading them, so mode can only be full")
+        return self
+
+    def narrowed(self, pair: Pair) -> Pair:
+        """Return the pair with only what was asked for in its scope."""
+        pair = super().narrowed(pair)
+        return replace(pair, scope=replace(pair.scope, page_size=self.batch_size or pair.scope.page_size))
+
+    def task(self) -> whole.Task:
+        """Return how to compare."""
+        return whole.Task(self.mode, tuple(self.keys or ()), self.restart)
+
+
+Asked = TypeVar("Asked", bound=RunRequest)
+Work = Callable[[Pair, Order, Asked], Report]
 
 
 @dataclass(frozen=True)
@@ -126,17 +174,17 @@ def parse(request: Request, kind: type[Body]) -> Body:
         raise BadRequest(f"{'; '.join(places)}; valid: {', '.join(kind.model_fields)}") from None
 
 
-def run_pairs(request: Request, call: Call, work: Work) -> Answer:
+def run_pairs(request: Request, call: Call, kind: type[Asked], work: Work[Asked]) -> Answer:
     """Run `work` on each pair that the request asks for and answer with all reports. One pair's failure stops no other."""
-    asked = parse(request, SyncRequest)
-    chosen = _chosen(asked, wiring.pairs())
-    order = Order(call.run_id, asked.direction, asked.dry_run, asked.max_changes, asked.allow_mass_delete)
+    asked = parse(request, kind)
+    order = asked.order(call.run_id)
+    chosen = _chosen(asked, order.direction, wiring.pairs())
     reports: dict[str, dict[str, Any]] = {}
     errors: list[dict[str, Any]] = []
     status = 200
     for name, pair in chosen.items():
         try:
-            report = _repeated(call, name) or work(pair, order)
+            report = _repeated(call, name) or work(pair, order, asked)
             reports[name] = report if isinstance(report, dict) else report.as_json()
             if isinstance(report, Report) and report.failure:
                 errors.append(_failure(name, report.failure))
@@ -153,7 +201,7 @@ def _repeated(call: Call, pair: str) -> dict[str, Any] | None:
     return dict(record["result"]) if record.get("status") == "done" else None
 
 
-def _chosen(asked: SyncRequest, pairs: Mapping[str, Pair]) -> dict[str, Pair]:
+def _chosen(asked: RunRequest, direction: str | None, pairs: Mapping[str, Pair]) -> dict[str, Pair]:
     if asked.pair is not None and asked.pair not in pairs:
         raise BadRequest(f"pair: there is no pair {asked.pair!r}; there are: {', '.join(pairs)}")
     chosen = {name: pair for name, pair in pairs.items() if asked.pair in {None, name}}
@@ -162,26 +210,25 @@ def _chosen(asked: SyncRequest, pairs: Mapping[str, Pair]) -> dict[str, Pair]:
         if entity not in known:
             raise BadRequest(f"entities: there is no entity {entity!r} there; there are: {', '.join(known)}")
     ways = [f"{a.name}_to_{b.name}" for pair in chosen.values() for a, b in ((pair.left, pair.right), (pair.right, pair.left))]
-    if asked.direction is not None and asked.direction not in ways:
-        raise BadRequest(f"direction: there is no direction {asked.direction!r}; there are: {', '.join(ways)}")
-    return {name: _narrowed(pair, asked) for name, pair in chosen.items()}
+    if direction is not None and direction not in ways:
+        raise BadRequest(f"direction: there is no direction {direction!r}; there are: {', '.join(ways)}")
+    return {name: asked.narrowed(pair) for name, pair in chosen.items()}
 
 
-def _narrowed(pair: Pair, asked: SyncRequest) -> Pair:
-    entities = tuple(entity for entity in pair.scope.entities if asked.entities is None or entity in asked.entities)
-    return replace(pair, scope=replace(pair.scope, entities=entities, tenant=asked.tenant))
+def sync(request: Request, call: Call) -> Answer:
+    """Carry over what waits in the queues."""
+    log = wiring.log().bind(requestId=call.request_id)
+    return run_pairs(request, call, SyncRequest, lambda pair, order, _: engine.sync(pair, order, wiring.store(), wiring.now, log))
 
 
-def sync(call: Call) -> Work:
-    """Return the delta sync as `run_pairs` calls it."""
-    return lambda pair, order: engine.sync(pair, order, wiring.store(), wiring.now, wiring.log().bind(requestId=call.request_id))
+def reconcile(request: Request, call: Call) -> Answer:
+    """Compare whole peers and mend what differs."""
+    log = wiring.log().bind(requestId=call.request_id)
 
+    def work(pair: Pair, order: Order, asked: ReconcileRequest) -> Report:
+        return whole.reconcile(pair, order, wiring.store(), wiring.now, log, asked.task())
 
-def reconcile(call: Call) -> Work:
-    """Return the full reconcile as `run_pairs` calls it."""
-    return lambda pair, order: whole.reconcile(
-        pair, order, wiring.store(), wiring.now, wiring.log().bind(requestId=call.request_id)
-    )
+    return run_pairs(request, call, ReconcileRequest, work)
 
 
 def health(call: Call) -> Answer:

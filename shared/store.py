@@ -18,7 +18,7 @@ from shared.peers.layout import ROOM_FOR_VALUES
 from shared.report import Report
 from shared.retry import Patience
 
-RUNS, LEASES, DEAD_LETTERS = "sync_runs", "sync_leases", "sync_dead_letters"
+RUNS, LEASES, DEAD_LETTERS, CHECKPOINTS = "sync_runs", "sync_leases", "sync_dead_letters", "sync_checkpoints"
 RUN_RETENTION = timedelta(days=400)
 CLOSING = Billed(reads=1, writes=2)
 """What `finish` itself costs; a run's record cannot count the writing of itself."""
@@ -83,6 +83,15 @@ class Store(Conflicts):
         """Return a run's record, empty if there is none."""
         path = f"{RUNS}/{state_id(pair, run_id)}"
         return self.documents.get([path])[0][path].fields
+
+    def checkpoint(self, name: str) -> Mapping[str, Any]:
+        """Return how far a run came that was to be gone on with, empty if there is none."""
+        path = f"{CHECKPOINTS}/{name}"
+        return self.documents.get([path])[0][path].fields
+
+    def keep_checkpoint(self, name: str, body: Mapping[str, Any] | None) -> None:
+        """Keep how far a run came; None forgets it."""
+        self._write([Write(f"{CHECKPOINTS}/{name}", body)])
 
     def refuse(
         self, pair: str, source: str, refused: Mapping[str, tuple[Change | None, Problem]], run_id: str, now: datetime

@@ -97,6 +97,14 @@ class EmulatorFirestore:
     def count(self, collection: str, equal: Mapping[str, Native]) -> int:
         return self.inner.count(collection, equal)
 
+    def total(self, *given: Any) -> tuple[int, int | None]:
+        self.fault("total")
+        return self.inner.total(*given)
+
+    def select(self, *given: Any) -> list[Snapshot]:
+        self.fault("select")
+        return self.inner.select(*given)
+
     def _watched(self, writes: Sequence[Write], act: Callable[[], Any], locked: bool = False) -> Any:
         """Do it, and note what it did to the documents of `things`, as a trigger would."""
         paths = [each.path for each in writes if each.path.startswith("things/")]

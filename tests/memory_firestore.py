@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from shared.model import TICK, Billed
 from shared.native import Native
 from shared.peers.documents import Contended, Snapshot, Write
+from shared.peers.protobuf import Within
 
 ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION = 6, 5, 9
 
@@ -93,8 +94,25 @@ class MemoryFirestore:
         return copy.deepcopy(rows)
 
     def count(self, collection: str, equal: Mapping[str, Native]) -> int:
-        self.billed.reads += 1
-        return len(self._matching(collection, equal))
+        found = len(self._matching(collection, equal))
+        self.billed.reads += max(1, -(-found // 1000))
+        return found
+
+    def total(self, collection: str, within: Within, field: str) -> tuple[int, int | None]:
+        self.fault("total")
+        values = [_at(each, field) for each in self._within(collection, within)]
+        self.billed.reads += max(1, -(-len(values) // 1000))
+        return len(values), total if (total := sum(values)) < 2**63 else None
+
+    def select(self, collection: str, within: Within, field: str) -> list[Snapshot]:
+        self.fault("select")
+        rows = self._within(collection, within)
+        self.billed.reads += max(1, len(rows))
+        return copy.deepcopy(rows)
+
+    def _within(self, collection: str, within: Within) -> list[Snapshot]:
+        rows = self._matching(collection, {})
+        return [row for row in rows if all(isinstance(at := _at(row, name), int) and at in each for name, each in within.items())]
 
     def _matching(self, collection: str, equal: Mapping[str, Native]) -> list[Snapshot]:
         rows = [each for each in self.documents.values() if each.path.rpartition("/")[0] == collection]
@@ -138,6 +156,13 @@ class MemoryFirestore:
 
     def client_delete(self, path: str) -> None:
         self._apply([Write(path, None)])
+
+
+def _at(document: Snapshot, path: str) -> Native:
+    found: Native = document.fields
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 class Clock:

@@ -27,10 +27,15 @@ def now() -> datetime:
 
 
 class Stand(Protocol):
-    """`save`, `save_unseen` and `delete` are what the system's own users do; the second slips past the queue."""
+    """`save`, `save_unseen` and `delete` are what the system's own users do; the second slips past the queue.
+
+    `nothing` is what the system writes for a city that is not there.
+    """
 
     peer: Peer
     unacceptable: object
+    nothing: object
+    shows_without_adopting: bool
 
     def __init__(self, request: pytest.FixtureRequest) -> None: ...
     def __enter__(self) -> Self: ...
@@ -43,6 +48,9 @@ class Stand(Protocol):
 
 class Plain:
     """What most stands have in common: nothing to open or close, and nothing to deliver."""
+
+    nothing: object = ""
+    shows_without_adopting = False
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self.request = request
@@ -69,6 +77,7 @@ class Picky(MemoryPeer):
 
 class MemoryStand(Plain):
     unacceptable = 5
+    nothing = None
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         super().__init__(request)
@@ -86,6 +95,7 @@ class MemoryStand(Plain):
 
 class MemoryFirestoreStand(Plain):
     unacceptable = 5
+    shows_without_adopting = True
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         super().__init__(request)
@@ -115,6 +125,7 @@ class EmulatorStand(Plain):
     """The real emulator; its users write with the plain client library, and every write pokes the tracker."""
 
     unacceptable = 5
+    shows_without_adopting = True
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         super().__init__(request)

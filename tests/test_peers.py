@@ -9,7 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from stands import DjangoStand, EmulatorStand, MemoryFirestoreStand, MemoryStand, Stand
 
+from shared.canonical import BUCKETS, bucket_of, record_hash
+from shared.digests import HASHES, Digest
 from shared.model import Acknowledgement, Action, Change, Outcome, RecordId, Scope, Stamp, Value, stamp_at
+from shared.peers.base import Asked, Teller
+from shared.peers.documents import Write
 from shared.policy import Mode
 
 KEYS = [
@@ -309,4 +313,74 @@ def test_records_shows_every_live_record_once_in_the_order_of_keys(stand: Stand)
     assert all(len(page) <= 4 for page in pages)
     plain = next(record for record in found if record.id.key == "plain")
     assert plain.version.fields["city"].value == "Dalvík"
-    assert len(pending(stand)) == 1
+    assert len(pending(stand)) == (0 if stand.shows_without_adopting else 1)
+
+
+def test_what_records_shows_before_it_is_adopted_is_what_reading_it_adopts(stand: Stand) -> None:
+    one(stand, create("n", 1))
+    stand.save_unseen("n", city="Dalvík")
+    [[shown]] = stand.peer.records(Scope("branches", ("branch",)), "branch")
+    assert stand.peer.read([branch("n")]) == [shown]
+
+
+SCOPE = Scope("branches", ("branch",))
+EVERYTHING = range(BUCKETS), range(HASHES)
+
+
+def hashes_of(stand: Stand) -> dict[str, int]:
+    """Every record's hash by its key, asked for in whichever way the peer answers."""
+    if isinstance(stand.peer, Teller):
+        told = stand.peer.digests(SCOPE, "branch")
+        assert told is not None
+        groups = list(stand.peer.hashes(SCOPE, "branch", {bucket: each for bucket, each in enumerate(told) if each.count}))
+        found = [each for _, some in groups for each in some]
+        assert all(bucket_of(each.id) in buckets for buckets, some in groups for each in some)
+        assert [sum(each.hash for each in found if bucket_of(each.id) == bucket) for bucket in range(BUCKETS)] == [
+            each.total for each in told
+        ]
+    else:
+        assert isinstance(stand.peer, Asked)
+        found = stand.peer.hashed(SCOPE, "branch", *EVERYTHING)
+        assert stand.peer.digest(SCOPE, "branch", *EVERYTHING) == Digest(len(found), sum(each.hash for each in found))
+    assert len({each.id for each in found}) == len(found)
+    return {each.id.key: each.hash for each in found}
+
+
+def test_every_peer_makes_the_same_hashes_of_what_it_holds(stand: Stand) -> None:
+    stand.peer.apply([create(key, 1, city=None) for key in KEYS], "run")
+    stand.peer.apply([create("dead", 1), delete("dead", 2, written(1))], "run")
+    stand.save("plain", name="Far North")
+    names = dict.fromkeys(KEYS, "North") | {"plain": "Far North"}
+    expected = {key: {"name": name, "city": stand.nothing} for key, name in names.items()}
+    assert hashes_of(stand) == {key: record_hash(branch(key), fields) for key, fields in expected.items()}
+
+
+def test_a_peer_that_is_asked_answers_about_any_part(stand: Stand) -> None:
+    if not isinstance(stand.peer, Asked):
+        pytest.skip("it tells all at once")
+    stand.peer.apply([create(key, 1) for key in KEYS], "run")
+    found = stand.peer.hashed(SCOPE, "branch", *EVERYTHING)
+    for each in found:
+        bucket = bucket_of(each.id)
+        own = range(bucket, bucket + 1)
+        for buckets, hashes in (range(bucket + 1), range(HASHES)), (own, range(each.hash, HASHES)), (own, range(each.hash)):
+            inside = [one for one in found if bucket_of(one.id) in buckets and one.hash in hashes]
+            assert set(stand.peer.hashed(SCOPE, "branch", buckets, hashes)) == set(inside)
+            assert stand.peer.digest(SCOPE, "branch", buckets, hashes) == Digest(len(inside), sum(one.hash for one in inside))
+
+
+def test_reading_mends_a_hash_that_does_not_fit_and_queues_nothing(stand: Stand) -> None:
+    if not isinstance(stand, MemoryFirestoreStand | EmulatorStand):
+        pytest.skip("it keeps no hashes")
+    one(stand, create("n", 1))
+    [right] = stand.peer.hashed(SCOPE, "branch", *EVERYTHING)
+    [document] = stand.peer.documents.get(["branches/n"])[0].values()
+    stand.peer.documents.write([Write("branches/n", {"_sync": document.fields["_sync"] | {"hash": 1, "bucket": 1}}, ("_sync",))])
+    assert [each.hash for each in stand.peer.hashed(SCOPE, "branch", *EVERYTHING)] == [1]
+    stand.peer.read([branch("n")], adopting=False)
+    assert [each.hash for each in stand.peer.hashed(SCOPE, "branch", *EVERYTHING)] == [1], "looking changes nothing"
+    stand.peer.read([branch("n")])
+    bucket = bucket_of(branch("n"))
+    assert stand.peer.hashed(SCOPE, "branch", range(bucket, bucket + 1), range(HASHES)) == [right]
+    stand.deliver_events()
+    assert pending(stand) == []

@@ -80,7 +80,9 @@ PURE = {
     "fates": {"model", "report"},
     "log": {"model"},
     "config": {"mapping", "errors", "model"},
-    "peers.base": {"model", "policy"},
+    "digests": {"model"},
+    "comparing": {"model", "errors", "canonical", "naming"},
+    "peers.base": {"model", "policy", "digests"},
 }
 
 
@@ -92,13 +94,14 @@ def test_a_room_imports_only_what_lies_below_it(room, allowed):
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
-        ["engine", "reconcile", "run", "fates"],
+        ["engine", "reconcile", "mending", "full", "quick", "progress", "run", "fates"],
         {*CONCRETE, "wiring", "service", "events", "config"},
     ),
     "a peer knows nothing of what is done with it": (
         [room for room in ROOMS if room.startswith("peers.")],
-        {"engine", "reconcile", "run", "store", "wiring", "service", "events", "tracker", "config", "report", "log"},
+        {"engine", "reconcile", "mending", "run", "store", "wiring", "service", "events", "tracker", "config", "report", "log"},
     ),
+    "comparing does not act": (["full", "quick"], {"engine", "mending", "reconcile", "run", "store"}),
     "the store knows no run": (
         ["store"],
         {"engine", "reconcile", "run", "wiring", "service", "events", "tracker", "config", "policy", "merge"},

@@ -203,7 +203,6 @@ BODIES = {
     "no entities": ({"entities": []}, ["entities: List should have at least 1 item"]),
     "a number for an entity": ({"entities": ["member", 5]}, ["entities.1: Input should be a valid string"]),
     "an empty tenant": ({"tenant": ""}, ["tenant: String should have at least 1 character"]),
-    "a list for a direction": ({"direction": ["both"]}, ["direction: Input should be a valid string"]),
     "a text for a dry run": ({"dry_run": "yes"}, ["dry_run: Input should be a valid boolean"]),
     "a 1 for a dry run": ({"dry_run": 1}, ["dry_run: Input should be a valid boolean"]),
     "null for a dry run": ({"dry_run": None}, ["dry_run: Input should be a valid boolean"]),
@@ -212,7 +211,7 @@ BODIES = {
     "true for changes": ({"max_changes": True}, ["max_changes: Input should be a valid integer"]),
     "an unknown field": (
         {"dryrun": True},
-        ["dryrun: Extra inputs are not permitted", "valid: pair, entities, tenant, direction, dry_run"],
+        ["dryrun: Extra inputs are not permitted", "valid: pair, entities, tenant, dry_run, max_changes"],
     ),
     "three mistakes at once": ({"pair": 5, "dry_run": 5, "pear": 5}, ["pair: Input", "dry_run: Input", "pear: Extra"]),
     "an unknown pair": ({"pair": "ghosts"}, ["pair: there is no pair 'ghosts'", PAIRS]),
@@ -221,21 +220,54 @@ BODIES = {
         ["entities: there is no entity 'ghost'", "there are: branch, interest"],
     ),
     "an entity that the pair has not": ({"pair": "members", "entities": ["ghost"]}, ["entities: there is no entity 'ghost'"]),
+}
+DIRECTIONS = {
+    "a list for a direction": ({"direction": ["both"]}, ["direction: Input should be a valid string"]),
     "an unknown direction": (
         {"direction": "up"},
         ["direction: there is no direction 'up'", "django_to_firestore, firestore_to_django"],
     ),
     "a direction to itself": ({"direction": "django_to_django"}, ["direction: there is no direction"]),
 }
+KEYS = "keys needs exactly one entity in entities"
+RECONCILES = {
+    "a direction, since it works both ways": ({"direction": "django_to_firestore"}, ["direction: Extra inputs", "valid: pair"]),
+    "a mode that there is not": ({"mode": "fast"}, ["mode: Input should be 'quick' or 'full'"]),
+    "a text for keys": ({"keys": "1", "entities": ["member"]}, ["keys: Input should be a valid list"]),
+    "no keys": ({"keys": [], "entities": ["member"]}, ["keys: List should have at least 1 item"]),
+    "an empty key": ({"keys": ["1", ""], "entities": ["member"]}, ["keys.1: String should have at least 1 character"]),
+    "keys of nothing": ({"keys": ["1"]}, [KEYS]),
+    "keys of two entities": ({"keys": ["1"], "entities": ["member", "branch"]}, [KEYS]),
+    "keys of an unknown entity": ({"keys": ["1"], "entities": ["ghost"]}, ["entities: there is no entity 'ghost'"]),
+    "keys by digests": ({"keys": ["1"], "entities": ["member"], "mode": "quick"}, ["mode can only be full"]),
+    "an empty batch": ({"batch_size": 0}, ["batch_size: Input should be greater than or equal to 1"]),
+    "a batch larger than a page can be": ({"batch_size": 1001}, ["batch_size: Input should be less than or equal to 1000"]),
+    "a text for a restart": ({"restart": "yes"}, ["restart: Input should be a valid boolean"]),
+    "an unknown field": ({"repair": True}, ["repair: Extra inputs", "dry_run", "keys, mode, batch_size, restart"]),
+}
 
 
-@pytest.mark.parametrize("sent, named", BODIES.values(), ids=BODIES)
-def test_what_makes_no_sense_is_answered_with_what_does(run, sent, named):
-    status, body = run(sent)
+def is_answered_with_what_makes_sense(function, sent, named):
+    status, body = function(sent)
     assert status == 400
     message = the_error(body)
     assert body["errors"][0]["kind"] == "BadRequest"
     assert [text for text in named if text not in message] == []
+
+
+@pytest.mark.parametrize("sent, named", BODIES.values(), ids=BODIES)
+def test_what_makes_no_sense_is_answered_with_what_does(run, sent, named):
+    is_answered_with_what_makes_sense(run, sent, named)
+
+
+@pytest.mark.parametrize("sent, named", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_a_direction_that_there_is_not_is_answered_with_those_that_there_are(sync, sent, named):
+    is_answered_with_what_makes_sense(sync, sent, named)
+
+
+@pytest.mark.parametrize("sent, named", RECONCILES.values(), ids=RECONCILES)
+def test_a_reconcile_that_makes_no_sense_is_answered_with_what_does(apps, sent, named):
+    is_answered_with_what_makes_sense(Function(apps["reconcile"]), sent, named)
 
 
 @pytest.mark.parametrize("sent", [{"pair": 5}, b"{", {"pair": "ghosts"}], ids=["a type", "no JSON", "a name"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from memory_firestore import Clock, Event, MemoryFirestore
@@ -20,7 +21,7 @@ from shared.mapping import Entity, Field, Type
 from shared.model import RecordId, Scope
 from shared.peers.firestore import FirestorePeer
 from shared.peers.memory import MemoryPeer
-from shared.reconcile import reconcile
+from shared.reconcile import Task, reconcile
 from shared.report import Report
 from shared.run import Order, Pair
 from shared.store import Store
@@ -180,8 +181,8 @@ class World:
         self.deliver_all()
         assert self.sync().moved == 0, "a run after the last one moves nothing"
 
-    def reconcile(self) -> Report:
-        return self.sync(work=reconcile)
+    def reconcile(self, task: Task | None = None, **order: Any) -> Report:
+        return self.sync(partial(reconcile, task=task), **order)
 
     # What must hold
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
+from shared.digests import Digest, Hashed
 from shared.model import Acknowledgement, Change, Page, Record, RecordId, Result, Scope, Status
 from shared.policy import Mode
 
@@ -57,10 +58,43 @@ class Peer(Protocol):
         """
         ...
 
-    def records(self, scope: Scope, entity: str, adopting: bool = True) -> Iterator[list[Record]]:
-        """Yield all live records of an entity, as `read` shows them, about in the order of their keys. A page is never empty."""
+    def records(self, scope: Scope, entity: str, after: str | None = None) -> Iterator[list[Record]]:
+        """Yield all live records of an entity, about in the order of their keys. A page is never empty.
+
+        To compare, not to send: an unseen edit is shown with the stamp that it would get, where the peer can show it
+        without adopting it. What comes up to the key `after`, in the order of document ids, may be left out.
+        """
         ...
 
     def status(self, scope: Scope) -> Status:
         """Return the queue's figures."""
+        ...
+
+
+@runtime_checkable
+class Teller(Protocol):
+    """A peer that tells the digests of a whole entity in one answer."""
+
+    def digests(self, scope: Scope, entity: str) -> list[Digest] | None:
+        """Return the digest of each of the 4096 buckets; None if this peer does without digests after all."""
+        ...
+
+    def hashes(self, scope: Scope, entity: str, buckets: Mapping[int, Digest]) -> Iterator[tuple[set[int], list[Hashed]]]:
+        """Yield the live records of these buckets, some whole buckets at a time: which ones, and what is in them.
+
+        `buckets` are given with their digests, to tell how much that will be.
+        """
+        ...
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """A peer that answers about one part at a time, from what it noted when it last adopted or applied."""
+
+    def digest(self, scope: Scope, entity: str, buckets: range, hashes: range) -> Digest:
+        """Return how many records lie in these buckets with these hashes, and the sum of their hashes."""
+        ...
+
+    def hashed(self, scope: Scope, entity: str, buckets: range, hashes: range) -> list[Hashed]:
+        """Return the records that lie there. Meant for few."""
         ...

@@ -18,7 +18,7 @@ from google.cloud.firestore_v1.types import firestore as calls
 from shared.errors import SyncError, TerminalBatch, TerminalRecord, Transient
 from shared.model import Billed
 from shared.native import Native
-from shared.peers.protobuf import decode, encode, moment, timestamp
+from shared.peers.protobuf import Within, decode, encode, equal_filters, moment, timestamp, within_filters
 
 MAX_WRITES = 500
 MAX_BYTES = 3_500_000
@@ -76,6 +76,8 @@ class Documents(Protocol):
         self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500
     ) -> list[Snapshot]: ...
     def count(self, collection: str, equal: Mapping[str, Native]) -> int: ...
+    def total(self, collection: str, within: Within, field: str) -> tuple[int, int | None]: ...
+    def select(self, collection: str, within: Within, field: str) -> list[Snapshot]: ...
 
 
 class Firestore:
@@ -138,30 +140,55 @@ class Firestore:
 
     def query(self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500) -> list[Snapshot]:
         """Return up to `limit` documents of a collection with these values, in the order of ids, after the id `after`."""
-        parent, _, name = f"{self.root}/{collection}".rpartition("/")
-        query: dict[str, Any] = {"from_": [{"collection_id": name}], "limit": limit}
-        if equal:
-            query["where"] = _all_equal(equal)
+        parent, query = self._of(collection, equal_filters(equal))
+        query["limit"] = limit
         query["order_by"] = [{"field": {"field_path": "__name__"}, "direction": "ASCENDING"}]
         if after is not None:
-            query["start_at"] = {"values": [{"reference_value": f"{parent}/{name}/{after}"}], "before": False}
+            query["start_at"] = {"values": [{"reference_value": f"{self.root}/{collection}/{after}"}], "before": False}
+        return self._query(parent, query)
+
+    def count(self, collection: str, equal: Mapping[str, Native]) -> int:
+        """Return how many documents of a collection have these values."""
+        return int(self._aggregate(collection, equal_filters(equal), {"n": {"count": {}}})["n"].integer_value)
+
+    def total(self, collection: str, within: Within, field: str) -> tuple[int, int | None]:
+        """Return how many documents lie within, and the sum of their integer `field`; None where that is past 64 bits.
+
+        One question, billed as one scan of the index over both; `field` must stand in every document within.
+        """
+        wanted = {"n": {"count": {}}, "sum": {"sum": {"field": {"field_path": field}}}}
+        found = self._aggregate(collection, within_filters(within), wanted)
+        number = int(found["n"].integer_value)
+        exact = number == 0 or found["sum"].WhichOneof("value_type") == "integer_value"
+        return number, int(found["sum"].integer_value) if exact else None
+
+    def select(self, collection: str, within: Within, field: str) -> list[Snapshot]:
+        """Return the documents that lie within, with no more than this field of theirs."""
+        parent, query = self._of(collection, within_filters(within))
+        query["select"] = {"fields": [{"field_path": field}]}
+        return self._query(parent, query)
+
+    def _of(self, collection: str, filters: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+        parent, _, name = f"{self.root}/{collection}".rpartition("/")
+        where = {"where": {"composite_filter": {"op": "AND", "filters": filters}}} if filters else {}
+        return parent, {"from_": [{"collection_id": name}], **where}
+
+    def _query(self, parent: str, query: Mapping[str, Any]) -> list[Snapshot]:
         answers = self._call("run_query", {"parent": parent, "structured_query": query})
         rows = [calls.RunQueryResponse.pb(answer) for answer in answers]
         found = [snapshot_of(row.document) for row in rows if row.HasField("document")]
         self.billed.reads += max(1, len(found))
         return found
 
-    def count(self, collection: str, equal: Mapping[str, Native]) -> int:
-        """Return how many documents of a collection have these values."""
-        parent, _, name = f"{self.root}/{collection}".rpartition("/")
-        query: dict[str, Any] = {"from_": [{"collection_id": name}]}
-        if equal:
-            query["where"] = _all_equal(equal)
-        aggregation = {"structured_query": query, "aggregations": [{"alias": "n", "count": {}}]}
-        answers = list(self._call("run_aggregation_query", {"parent": parent, "structured_aggregation_query": aggregation}))
-        number = int(answers[0].result.aggregate_fields["n"].integer_value)
-        self.billed.reads += max(1, -(-number // 1000))
-        return number
+    def _aggregate(self, collection: str, filters: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> Any:
+        """Return the aggregates asked for; `n`, the count, is among them, and says what is billed."""
+        parent, query = self._of(collection, filters)
+        aggregations = [{"alias": alias, **kind} for alias, kind in wanted.items()]
+        request = {"structured_query": query, "aggregations": aggregations}
+        answers = self._call("run_aggregation_query", {"parent": parent, "structured_aggregation_query": request})
+        found = calls.RunAggregationQueryResponse.pb(answers[0]).result.aggregate_fields
+        self.billed.reads += max(1, -(-int(found["n"].integer_value) // 1000))
+        return found
 
     def _bill(self, writes: Sequence[Write]) -> None:
         deletes = sum(each.fields is None for each in writes)
@@ -206,14 +233,6 @@ def snapshot_of(raw: Any) -> Snapshot:
 
 def _quoted(field: str) -> str:
     return "`" + field.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def _all_equal(equal: Mapping[str, Native]) -> dict[str, Any]:
-    def one(name: str, value: Native) -> dict[str, Any]:
-        kind = "integer_value" if isinstance(value, int) else "string_value"
-        return {"field_filter": {"field": {"field_path": name}, "op": "EQUAL", "value": {kind: value}}}
-
-    return {"composite_filter": {"op": "AND", "filters": [one(*each) for each in equal.items()]}}
 
 
 def _by_size(writes: Sequence[Any]) -> Iterator[list[Any]]:

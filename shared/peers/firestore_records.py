@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from shared.digests import HASHES, Digest, Hashed
 from shared.errors import Transient
-from shared.mapping import Entity
+from shared.index import Held
+from shared.mapping import SYNC_FIELD, Entity
 from shared.model import Conflict, Record, RecordId, Scope
+from shared.naming import document_id
 from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot
-from shared.peers.layout import Layout, conflict_writes
+from shared.peers.layout import Layout, conflict_writes, noted_hash
+from shared.peers.protobuf import Within
 
+BUCKET, HASH = f"{SYNC_FIELD}.bucket", f"{SYNC_FIELD}.hash"
 ROUNDS = 6
 """How often a record that keeps being edited is read again before it waits for the next run."""
 
@@ -49,40 +54,56 @@ class FirestoreRecords:
         again = []
         for id, (path, grave) in pairs.items():
             held = self._layout(id).held(id, snapshots[path], graves.get(grave))
-            if held.unseen() and adopting:
+            if adopting and held.unseen():
                 self.adopt(id, snapshots[path])
                 again.append(id)
             elif held.unseen():
                 found[id] = Record(id, self._layout(id).adoption(id, snapshots[path])[1])
             elif held.version().known or held.values is not None:
                 found[id] = Record(id, held.version())
+        if adopting:
+            self._note_hashes([(id, snapshots[path]) for id, (path, _) in pairs.items() if id in found])
         return again
 
-    def records(self, scope: Scope, entity: str, adopting: bool = True) -> Iterator[list[Record]]:
-        """Yield the live records of an entity in the order of their document ids."""
-        layout, after = self.layouts[entity], None
+    def _note_hashes(self, read: Sequence[tuple[RecordId, Snapshot]]) -> None:
+        """Mend the hashes that do not fit what their documents hold, as after a field was added to sync.yaml. What changed
+        meanwhile got a fresh one by that, so it does not matter which of the writes go through."""
+        writes = [write for id, document in read if (write := self._layout(id).mended_hash(id, document))]
+        if writes:
+            self.documents.write(writes)
+
+    def records(self, scope: Scope, entity: str, after: str | None = None) -> Iterator[list[Record]]:
+        """Yield the live records of an entity in the order of their document ids; nothing is adopted."""
+        layout, last = self.layouts[entity], document_id(after) if after is not None else None
         collection = layout.entity.collection_of(scope.tenant)
         while True:
-            rows = self.documents.query(collection, {}, after, scope.page_size)
-            page = self._page(layout, rows, adopting)
+            rows = self.documents.query(collection, {}, last, scope.page_size)
+            page = list(self._page(layout, rows))
             if page:
                 yield page
             if len(rows) < scope.page_size:
                 return
-            after = rows[-1].path.rpartition("/")[2]
+            last = rows[-1].path.rpartition("/")[2]
 
-    def _page(self, layout: Layout, rows: Sequence[Snapshot], adopting: bool) -> list[Record]:
-        page, again = [], []
+    def _page(self, layout: Layout, rows: Sequence[Snapshot]) -> Iterator[Record]:
         for row in rows:
             record = layout.entity.record(row.path)
-            if record is None:
-                continue
-            held = layout.held(record, row)
-            if held.unseen():
-                again.append(record)
-            elif held.values is not None:
-                page.append(Record(record, held.version()))
-        return page + [each for each in self.read(again, adopting) if each.version.deleted is None]
+            held = layout.held(record, row) if record else Held()
+            if record and held.unseen():
+                yield Record(record, layout.adoption(record, row)[1])
+            elif record and held.values is not None:
+                yield Record(record, held.version())
+
+    def digest(self, scope: Scope, entity: str, buckets: range, hashes: range) -> Digest:
+        """Return what the hashes in `_sync` count and sum up to, by one aggregation."""
+        collection = self.layouts[entity].entity.collection_of(scope.tenant)
+        return Digest(*self.documents.total(collection, _within(buckets, hashes), HASH))
+
+    def hashed(self, scope: Scope, entity: str, buckets: range, hashes: range) -> list[Hashed]:
+        """Return the records with these hashes in `_sync`."""
+        layout = self.layouts[entity]
+        rows = self.documents.select(layout.entity.collection_of(scope.tenant), _within(buckets, hashes), HASH)
+        return [Hashed(record, noted_hash(row)) for row in rows if (record := layout.entity.record(row.path))]
 
     def adopt(self, record: RecordId, document: Snapshot, before: Snapshot | None = None) -> bool:
         """Adopt the unseen edits of a document in one commit; False if it is no longer as it was read. `before`: the
@@ -109,3 +130,8 @@ class FirestoreRecords:
             raise Transient(
                 "Firestore did not take a conflict; nothing is overwritten before it is kept, the next run tries again"
             )
+
+
+def _within(buckets: range, hashes: range) -> Within:
+    """Return the condition as the index over bucket and hash can serve it: hashes only inside of one bucket."""
+    return {BUCKET: buckets} | ({HASH: hashes} if len(hashes) < HASHES else {})

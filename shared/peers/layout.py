@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import wire
-from shared.canonical import bucket_of, record_hash, same
+from shared.canonical import bucket_of, same
 from shared.errors import TerminalRecord
 from shared.index import Entry, Held, Index, adopt, index_of
 from shared.mapping import SYNC_FIELD, Entity
-from shared.model import Change, Conflict, Policy, RecordId, Value, Version, instant, parse_stamp, side_stamp
+from shared.model import Change, Conflict, Policy, Record, RecordId, Value, Version, instant, parse_stamp, side_stamp
 from shared.naming import state_id
 from shared.native import Native, loaded, size_of, stored
 from shared.peers.documents import Snapshot, Write
@@ -82,8 +82,17 @@ class Layout:
         """Return `_sync` for a document that holds `version`. Lines of fields that are not synced any more stay."""
         lines = dict(_map(_map(document.fields.get(SYNC_FIELD)).get("fields")))
         lines |= {self.entity.by_name[name].at: f"{entry.stamp}|{entry.fingerprint}" for name, entry in index_of(version).items()}
-        values = {name: self.entity.at_backend(name, value.value) for name, value in version.fields.items()}
-        return {"fields": lines, "hash": record_hash(record, values), "bucket": bucket_of(record)}
+        return {"fields": lines, "hash": self.entity.hash_of(Record(record, version)), "bucket": bucket_of(record)}
+
+    def mended_hash(self, record: RecordId, document: Snapshot) -> Write | None:
+        """Return the write that makes hash and bucket of a document in line fit what it holds; None if they do."""
+        if SYNC_FIELD not in document.fields:
+            return None
+        noted = _map(document.fields[SYNC_FIELD])
+        fitting = self.sync_field(record, self.held(record, document).version(), document)
+        if all(noted.get(name) == fitting[name] for name in ("hash", "bucket")):
+            return None
+        return Write(document.path, {SYNC_FIELD: fitting}, (SYNC_FIELD,), document)
 
     def _replaced(self, change: Change, before: Snapshot | None) -> dict[str, Native]:
         """Return, of the fields whose conflicts are merged, the values that the change was made on top of, where they are
@@ -167,6 +176,12 @@ class Layout:
             "removed": dict(removed),
             "expire_at": now + TOMBSTONE_RETENTION,
         }
+
+
+def noted_hash(document: Snapshot) -> int:
+    """Return the record's hash as the document's index has it; -1, which none is, where it has none."""
+    hash = _map(document.fields.get(SYNC_FIELD)).get("hash")
+    return hash if isinstance(hash, int) else -1
 
 
 def conflict_document(conflict: Conflict, pair: str, run_id: str, now: datetime) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from shared.canonical import BUCKETS, bucket_of, record_hash
+from shared.digests import Digest, Hashed
 from shared.index import Entry, Held, adopt, index_of
 from shared.model import (
     Acknowledgement,
@@ -162,13 +164,26 @@ class MemoryPeer:
         held = {id: self._held(id).version() for id in ids}
         return [Record(id, version) for id, version in held.items() if version.known or id in self.rows]
 
-    def records(self, scope: Scope, entity: str, adopting: bool = True) -> Iterator[list[Record]]:
+    def records(self, scope: Scope, entity: str, after: str | None = None) -> Iterator[list[Record]]:
         """Yield the live records, adopted, in the order of their keys."""
-        ids = sorted(
-            (id for id in self.rows if id.entity == entity and self._within(id, scope)), key=lambda id: (id.key, id.tenant or "")
-        )
+        ids = sorted(self._ids(scope, entity), key=lambda id: (id.key, id.tenant or ""))
         for start in range(0, len(ids), scope.page_size):
             yield self.read(ids[start : start + scope.page_size])
+
+    def _ids(self, scope: Scope, entity: str) -> list[RecordId]:
+        return [id for id in self.rows if id.entity == entity and self._within(id, scope)]
+
+    def digests(self, scope: Scope, entity: str) -> list[Digest] | None:
+        """Return the digest of each bucket, of the records as they lie here."""
+        hashes: dict[int, list[int]] = {}
+        for id in self._ids(scope, entity):
+            hashes.setdefault(bucket_of(id), []).append(record_hash(id, self.rows[id]))
+        return [Digest(len(each), sum(each)) for each in (hashes.get(bucket, []) for bucket in range(BUCKETS))]
+
+    def hashes(self, scope: Scope, entity: str, buckets: Mapping[int, Digest]) -> Iterator[tuple[set[int], list[Hashed]]]:
+        """Yield the records of these buckets, all at once."""
+        ids = [id for id in self._ids(scope, entity) if bucket_of(id) in buckets]
+        yield set(buckets), [Hashed(id, record_hash(id, self.rows[id])) for id in ids]
 
     def status(self, scope: Scope) -> Status:
         """Return the queue's figures."""

@@ -1,13 +1,17 @@
-"""Firestore's values as protobuf messages, and back."""
+"""Firestore's values as protobuf messages, and back; the filters of its queries."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from shared.native import GeoPoint, Native, Reference
+
+Within = Mapping[str, range]
+"""Names of integer fields, with dots between those of maps in maps, and what their values must lie in."""
 
 
 def encode(value: Native, root: str, raw: Any) -> None:
@@ -68,3 +72,24 @@ def timestamp(when: datetime) -> Timestamp:
     raw = Timestamp()
     raw.FromDatetime(when.astimezone(UTC))
     return raw
+
+
+def _filter(name: str, op: str, value: Native) -> dict[str, Any]:
+    kind = "integer_value" if isinstance(value, int) else "string_value"
+    return {"field_filter": {"field": {"field_path": name}, "op": op, "value": {kind: value}}}
+
+
+def equal_filters(equal: Mapping[str, Native]) -> list[dict[str, Any]]:
+    """Return the filters of a query for documents with these values, texts or integers."""
+    return [_filter(name, "EQUAL", value) for name, value in equal.items()]
+
+
+def within_filters(within: Within) -> list[dict[str, Any]]:
+    """Return the filters of a query for documents whose values lie in these ranges."""
+    filters: list[dict[str, Any]] = []
+    for name, each in within.items():
+        if len(each) == 1:
+            filters.append(_filter(name, "EQUAL", each.start))
+        else:
+            filters += [_filter(name, "GREATER_THAN_OR_EQUAL", each.start), _filter(name, "LESS_THAN", each.stop)]
+    return filters

@@ -21,6 +21,8 @@ from urllib.parse import urlencode
 import requests
 
 from shared import wire
+from shared.canonical import BUCKETS, bucket_of
+from shared.digests import Digest, Hashed
 from shared.errors import TerminalBatch, TerminalRecord, Transient
 from shared.mapping import Entity
 from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, parse_instant
@@ -30,6 +32,7 @@ from shared.retry import Backoff, call
 T = TypeVar("T")
 MAX_ITEMS = 1000
 MAX_BYTES = 9_000_000
+FEW_BUCKETS, HELD_AT_ONCE = 64, 50_000
 GZIP_FROM = 2_000
 
 
@@ -155,13 +158,35 @@ class RestQueue:
             half = len(keys) // 2
             return self._read(entity, tenant, keys[:half]) + self._read(entity, tenant, keys[half:])
 
-    def records(self, scope: Scope, entity: str, adopting: bool = True) -> Iterator[list[Record]]:
-        """Yield the live records of an entity in the order of their keys."""
-        query = [("entity", entity), *_tenant(scope), ("limit", str(min(scope.page_size, MAX_ITEMS)))]
+    def records(self, scope: Scope, entity: str, after: str | None = None) -> Iterator[list[Record]]:
+        """Yield the live records of an entity in the order of their keys, from the first: the contract knows no other start."""
+        yield from self._live(scope, entity, [])
+
+    def _live(self, scope: Scope, entity: str, more: list[tuple[str, str]]) -> Iterator[list[Record]]:
+        query = [("entity", entity), *_tenant(scope), *more, ("limit", str(min(scope.page_size, MAX_ITEMS)))]
         for body in self._pages("records/", query):
             page = [record for record in self._records(entity, body) if record.version.deleted is None]
             if page:
                 yield page
+
+    def digests(self, scope: Scope, entity: str) -> list[Digest] | None:
+        """Return the backend's digests of all buckets; None if it offers none."""
+        query = [("entity", entity), *_tenant(scope), ("buckets", str(BUCKETS))]
+        try:
+            body = self._call("GET", "digest/", query)
+        except NotOffered:
+            return None
+        return self._expect(body, "digest/", _digests)
+
+    def hashes(self, scope: Scope, entity: str, buckets: Mapping[int, Digest]) -> Iterator[tuple[set[int], list[Hashed]]]:
+        """Yield the records of these buckets: of few one by one, of many in as many sweeps as keeps the memory bounded."""
+        held = sum(each.count for each in buckets.values())
+        sweeps = BUCKETS if len(buckets) <= FEW_BUCKETS else 2 ** (held // HELD_AT_ONCE).bit_length()
+        for sweep in sorted({bucket % sweeps for bucket in buckets}):
+            wanted = {bucket for bucket in buckets if bucket % sweeps == sweep}
+            pages = self._live(scope, entity, [("bucket", str(sweep)), ("buckets", str(sweeps))])
+            hash_of = self.entities[entity].hash_of
+            yield wanted, [Hashed(each.id, hash_of(each)) for page in pages for each in page if bucket_of(each.id) in wanted]
 
     def _records(self, entity: str, body: Any) -> list[Record]:
         names, decode = self.entities[entity].names, self.entities[entity].from_backend
@@ -244,6 +269,13 @@ class RestQueue:
 
 def _tenant(scope: Scope) -> list[tuple[str, str]]:
     return [("tenant", scope.tenant)] if scope.tenant else []
+
+
+def _digests(body: Any) -> list[Digest]:
+    told = {int(each["bucket"]): Digest(int(each["count"]), int(each["sum"])) for each in _list(body["results"])}
+    if body["buckets"] != BUCKETS or not all(bucket in range(BUCKETS) for bucket in told):
+        raise ValueError
+    return [told.get(bucket, Digest()) for bucket in range(BUCKETS)]
 
 
 def _status(body: Any) -> Status:

@@ -1,0 +1,81 @@
+"""Two sides' records next to each other, and what differs in them: pure.
+
+Both are walked in the order of document ids. A backend shows its records in the order of keys, which is nearly the same:
+only a key with "/" in it, or one that no document may be named after, has another name in Firestore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from shared.canonical import same
+from shared.errors import TerminalRecord
+from shared.model import Record, RecordId, Version
+from shared.naming import document_id
+
+WINDOW = 500
+"""Records held back of each side, so that those slightly out of turn can be put in order."""
+
+
+def turn(key: str) -> bytes:
+    """Return what orders records by the ids of their documents."""
+    try:
+        return document_id(key).encode()
+    except TerminalRecord:
+        return key.encode(errors="surrogatepass")
+
+
+def in_turn(records: Iterable[Record], late: list[RecordId], after: str | None = None) -> Iterator[Record]:
+    """Yield the records after the key `after` in the order of their document ids. What comes too late is put into `late`."""
+    waiting: list[tuple[bytes, int, Record]] = []
+    last = turn(after) if after is not None else b""
+    for number, record in enumerate(records):
+        place = turn(record.id.key)
+        if place > last:
+            heappush(waiting, (place, number, record))
+        elif after is None or record.id.key > after:
+            late.append(record.id)
+        if len(waiting) > WINDOW:
+            last, _, first = heappop(waiting)
+            yield first
+    while waiting:
+        yield heappop(waiting)[2]
+
+
+def side_by_side(left: Iterator[Record], right: Iterator[Record]) -> Iterator[tuple[Record | None, Record | None]]:
+    """Yield every record as both sides hold it, None where one has none; both come in turn."""
+    mine, theirs = next(left, None), next(right, None)
+    while mine or theirs:
+        places = [turn(each.id.key) for each in (mine, theirs) if each]
+        first = min(places)
+        here = mine if mine and places[0] == first else None
+        there = theirs if theirs and places[-1] == first else None
+        yield here, there
+        mine, theirs = next(left, None) if here else mine, next(right, None) if there else theirs
+
+
+def alike(one: Version, other: Version) -> bool:
+    """Return whether two sides hold the same values, stamps and delete."""
+    return one.deleted == other.deleted and not differing_fields(one, other)
+
+
+def differing_fields(one: Version, other: Version) -> list[str]:
+    """Return the names of the fields whose value or stamp is not the same on both sides."""
+    names = dict.fromkeys((*one.fields, *other.fields))
+    return [name for name in names if not _equal(one, other, name)]
+
+
+def _equal(one: Version, other: Version, name: str) -> bool:
+    mine, theirs = one.fields.get(name), other.fields.get(name)
+    return mine is not None and theirs is not None and mine.stamp == theirs.stamp and same(mine.value, theirs.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some records that were compared: how many, and which of them may differ. `last`: the last key, where they are in turn."""
+
+    compared: int
+    differing: list[RecordId]
+    last: str | None = None

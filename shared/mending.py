@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from shared.comparing import alike, differing_fields
 from shared.engine import record_conflicts, whole_change
 from shared.errors import TerminalRecord
+from shared.held import apply_by_policy
 from shared.model import Action, Change, Outcome, Problem, Record, RecordId, Version
 from shared.naming import state_id
 from shared.peers.base import Peer
@@ -130,7 +131,7 @@ def _send(run: Run, records: Iterable[Record], source: Peer, target: Peer, ends:
     if not changes:
         return
     tally = run.report.directions.setdefault(f"{source.name}_to_{target.name}", Tally())
-    results = target.apply(changes, run.order.run_id)
+    results = apply_by_policy(run, source, target, changes)
     conflicts = [each for result in results for each in result.conflicts]
     record_conflicts(run, target, conflicts)
     ended = list(zip(changes, results, strict=True))

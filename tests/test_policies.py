@@ -152,7 +152,7 @@ def test_both_sides_end_as_the_policy_says_and_the_loser_is_kept(policy: Policy,
     check_end(w, policy, kind, later)
     w.deliver_all()
     assert w.sync().moved == 0
-    assert w.reconcile().reconciled["thing"]["different"] == 0
+    assert w.reconcile().reconciled["thing"].different == 0
     check_end(w, policy, kind, later)
 
 

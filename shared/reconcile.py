@@ -7,16 +7,32 @@ that; and what still differs is sent each way, whole, to be merged by the one ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, islice
 from typing import TypeVar
 
+from shared.brake import Way
 from shared.canonical import same
-from shared.engine import carry, record_conflicts, whole_change
+from shared.engine import carry, record_conflicts, say_brakes, whole_change
 from shared.log import Log
-from shared.model import Action, Change, Conflict, Outcome, Problem, Record, RecordId, Value, Version, side_stamp, stamp_after
+from shared.merge import merge
+from shared.model import (
+    Action,
+    Change,
+    Conflict,
+    Outcome,
+    Problem,
+    Record,
+    RecordId,
+    Stamp,
+    Value,
+    Version,
+    side_stamp,
+    stamp_after,
+)
+from shared.naming import state_id
 from shared.peers.base import Peer
 from shared.report import Report, Tally
 from shared.run import Order, Pair, Run, directions, execute
@@ -26,6 +42,15 @@ T = TypeVar("T")
 REFUSED = Problem("malformed", "the other side named no reason")
 AT_ONCE = 200
 """How many differing records are read and sent at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A delete that one side holds and the other, where the record lives on, knows nothing of."""
+
+    side: str
+    id: RecordId
+    stamp: Stamp
 
 
 def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log) -> Report:
@@ -50,8 +75,6 @@ def _reconcile(run: Run, doing: bool) -> bool:
 
 
 def _drain(run: Run) -> None:
-    if run.order.dry_run:
-        return
     run.waiting.clear()
     for name, source, target in directions(run):
         carry(run, source, target, run.report.directions.setdefault(name, Tally()), _declared_wins(run))
@@ -60,25 +83,27 @@ def _drain(run: Run) -> None:
 def _reconcile_entity(run: Run, entity: str, tenant: str | None) -> None:
     figures = {"compared": 0, "equal": 0, "different": 0, "repaired": 0, "put_back": 0}
     run.report.reconciled[f"{entity} of {tenant}" if tenant else entity] = figures
-    scope = replace(run.pair.scope, tenant=tenant)
-    left = chain.from_iterable(run.pair.left.records(scope, entity, not run.order.dry_run))
-    right = chain.from_iterable(run.pair.right.records(scope, entity, not run.order.dry_run))
-    differing = _differing(left, right, figures)
-    for some in _in_chunks(differing, AT_ONCE):
+    scope = replace(run.pair.scope, entities=(entity,), tenant=tenant, page_size=run.page_size)
+    left, right = (chain.from_iterable(peer.records(scope, entity)) for peer in (run.pair.left, run.pair.right))
+    deletes: list[Delete] = []
+    for some in _in_chunks(_differing(run, left, right, figures), min(AT_ONCE, run.page_size)):
         if not run.goes_on():
-            run.report.left_over = True
             return
         figures["different"] += len(some)
-        if not run.order.dry_run:
-            _mend(run, some, figures)
+        deletes += _mend(run, some, figures)
+    for source, target in ((run.pair.left, run.pair.right), (run.pair.right, run.pair.left)):
+        mine = {f"{state_id(each.id.tenant, each.id.key)}:{each.stamp}": each.id for each in deletes if each.side == source.name}
+        _mend_deletes(run, run.way(source, target, scope), mine, figures)
 
 
-def _differing(left: Iterator[Record], right: Iterator[Record], figures: dict[str, int]) -> Iterator[RecordId]:
-    """Yield the records that are not the same on both sides. Both come about in the order of keys; one that comes out of
-    turn is yielded needlessly, and found equal when it is read again."""
+def _differing(run: Run, left: Iterator[Record], right: Iterator[Record], figures: dict[str, int]) -> Iterator[RecordId]:
+    """Yield the records that are not the same on both sides, for as long as the run goes on. Both come about in the order
+    of keys; one that comes out of turn is yielded needlessly, and found equal when it is read again."""
     mine, theirs = next(left, None), next(right, None)
     while mine or theirs:
         figures["compared"] += 1
+        if figures["compared"] % run.page_size == 0 and not run.goes_on():
+            return
         if mine and theirs and mine.id == theirs.id:
             if _same(mine.version, theirs.version):
                 figures["equal"] += 1
@@ -103,23 +128,51 @@ def _same(one: Version, other: Version) -> bool:
     )
 
 
-def _mend(run: Run, ids: Sequence[RecordId], figures: dict[str, int]) -> None:
+def _mend(run: Run, ids: Sequence[RecordId], figures: dict[str, int]) -> list[Delete]:
+    """Mend these records. Those that one side has deleted and the other still holds are returned: they wait for the brake."""
     run.pair.left.read(ids), run.pair.right.read(ids)
     _drain(run)
-    left, right = _by_id(run.pair.left.read(ids)), _by_id(run.pair.right.read(ids))
+    if run.report.stopped_by:  # what still waits is not known to be equal, nor to differ
+        return []
+    left, right = _records(run.pair.left, ids), _records(run.pair.right, ids)
     still = [id for id in ids if id not in run.waiting and not _same(_held(left, id), _held(right, id))]
+    deletes = [each for id in still for each in _deletes(run, id, _held(left, id), _held(right, id))]
+    apart = {each.id for each in deletes}
     figures["put_back"] += sum((id in left) != (id in right) for id in still)
-    figures["repaired"] += len(ids) - sum(id in run.waiting for id in ids)
-    _send(run, [left[id] for id in still if id in left], run.pair.left, run.pair.right)
-    _send(run, [right[id] for id in still if id in right], run.pair.right, run.pair.left)
+    figures["repaired"] += len(ids) - sum(id in run.waiting or id in apart for id in ids)
+    _exchange(run, [id for id in still if id not in apart], left, right)
+    return deletes
 
 
-def _by_id(records: Iterable[Record]) -> dict[RecordId, Record]:
-    return {record.id: record for record in records}
+def _records(peer: Peer, ids: Sequence[RecordId]) -> dict[RecordId, Record]:
+    return {record.id: record for record in peer.read(ids)}
 
 
-def _held(records: dict[RecordId, Record], id: RecordId) -> Version:
+def _held(records: Mapping[RecordId, Record], id: RecordId) -> Version:
     return records[id].version if id in records else Version()
+
+
+def _deletes(run: Run, id: RecordId, left: Version, right: Version) -> Iterator[Delete]:
+    for peer, mine, theirs in ((run.pair.left, left, right), (run.pair.right, right, left)):
+        if mine.deleted and theirs.fields and theirs.deleted is None and merge(mine, theirs).deleted:
+            yield Delete(peer.name, id, mine.deleted)
+
+
+def _mend_deletes(run: Run, way: Way, deletes: Mapping[str, RecordId], figures: dict[str, int]) -> None:
+    """Carry over deletes that no queue held: all that there are of an entity, so that the brake sees them all."""
+    held = run.brakes.held_of(way, deletes) if deletes else frozenset()
+    say_brakes(run)
+    for some in _in_chunks((id for name, id in deletes.items() if name not in held), way.scope.page_size):
+        if not run.goes_on():
+            return
+        _exchange(run, some, _records(run.pair.left, some), _records(run.pair.right, some))
+        figures["repaired"] += len(some)
+
+
+def _exchange(run: Run, ids: Sequence[RecordId], left: Mapping[RecordId, Record], right: Mapping[RecordId, Record]) -> None:
+    """Send each side's records to the other."""
+    _send(run, [left[id] for id in ids if id in left], run.pair.left, run.pair.right)
+    _send(run, [right[id] for id in ids if id in right], run.pair.right, run.pair.left)
 
 
 def _send(run: Run, records: Sequence[Record], source: Peer, target: Peer) -> None:
@@ -138,7 +191,7 @@ def _send(run: Run, records: Sequence[Record], source: Peer, target: Peer) -> No
 
 
 def _whole(record: Record) -> Change:
-    id = f"reconcile:{record.id.entity}:{record.id.tenant or ''}:{record.id.key}"
+    id = state_id("reconcile", record.id.entity, record.id.tenant, record.id.key)
     return whole_change(record, Change(id, record.id, Action.UPDATE))
 
 

@@ -20,12 +20,14 @@ from shared import reconcile as whole
 from shared.config import Health
 from shared.errors import AlreadyRunning, BadRequest, ConfigError, Refused, SyncError, unforeseen
 from shared.model import Status, instant
+from shared.preview import Motion, rehearse
 from shared.report import Failure, Report
 from shared.run import Order, Pair
 
 Answer = tuple[dict[str, Any], int]
 Body = TypeVar("Body", bound=BaseModel)
-Work = Callable[[Pair, Order], Report]
+Work = Callable[[Pair, Order, bool], Report]
+"""Runs a pair as ordered; or, if the last is true, only says what that would do."""
 
 
 class SyncRequest(BaseModel):
@@ -39,6 +41,7 @@ class SyncRequest(BaseModel):
     direction: str | None = None
     dry_run: bool = False
     max_changes: int | None = Field(None, ge=1)
+    max_billed: int | None = Field(None, ge=1)
     allow_mass_delete: str | None = None
 
 
@@ -127,16 +130,20 @@ def parse(request: Request, kind: type[Body]) -> Body:
 
 
 def run_pairs(request: Request, call: Call, work: Work) -> Answer:
-    """Run `work` on each pair that the request asks for and answer with all reports. One pair's failure stops no other."""
-    asked = parse(request, SyncRequest)
+    """Run `work` on each pair that the request asks for and answer with all reports."""
+    return run_asked(parse(request, SyncRequest), call, work)
+
+
+def run_asked(asked: SyncRequest, call: Call, work: Work) -> Answer:
+    """Run `work` on each pair that is asked for and answer with all reports. One pair's failure stops no other."""
     chosen = _chosen(asked, wiring.pairs())
-    order = Order(call.run_id, asked.direction, asked.dry_run, asked.max_changes, asked.allow_mass_delete)
+    order = Order(call.run_id, asked.direction, asked.max_changes, asked.max_billed, asked.allow_mass_delete)
     reports: dict[str, dict[str, Any]] = {}
     errors: list[dict[str, Any]] = []
     status = 200
     for name, pair in chosen.items():
         try:
-            report = _repeated(call, name) or work(pair, order)
+            report = _repeated(call, name) or work(pair, order, asked.dry_run)
             reports[name] = report if isinstance(report, dict) else report.as_json()
             if isinstance(report, Report) and report.failure:
                 errors.append(_failure(name, report.failure))
@@ -174,14 +181,21 @@ def _narrowed(pair: Pair, asked: SyncRequest) -> Pair:
 
 def sync(call: Call) -> Work:
     """Return the delta sync as `run_pairs` calls it."""
-    return lambda pair, order: engine.sync(pair, order, wiring.store(), wiring.now, wiring.log().bind(requestId=call.request_id))
+    return _working(engine.sync, call)
 
 
 def reconcile(call: Call) -> Work:
     """Return the full reconcile as `run_pairs` calls it."""
-    return lambda pair, order: whole.reconcile(
-        pair, order, wiring.store(), wiring.now, wiring.log().bind(requestId=call.request_id)
-    )
+    return _working(whole.reconcile, call)
+
+
+def _working(motion: Motion, call: Call) -> Work:
+    def work(pair: Pair, order: Order, dry_run: bool) -> Report:
+        if dry_run:
+            return rehearse(motion, pair, order, wiring.store(), wiring.now)
+        return motion(pair, order, wiring.store(), wiring.now, wiring.log().bind(requestId=call.request_id))
+
+    return work
 
 
 def health(call: Call) -> Answer:

@@ -47,6 +47,10 @@ class Store:
     def __init__(self, documents: Documents) -> None:
         self.documents = documents
 
+    def on(self, documents: Documents) -> Store:
+        """Return the same state, kept through other documents."""
+        return type(self)(documents)
+
     def lease(self, pair: str) -> Lease:
         """Return who syncs the pair (one read)."""
         path = f"{LEASES}/{state_id(pair)}"

@@ -138,8 +138,10 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         billed=documents().billed,
         patience=Patience(limits.retry_attempts, timedelta(hours=limits.retry_hours)),
         run_time=timedelta(seconds=limits.run_seconds),
+        max_billed=limits.billed_operations,
         initial_winner=spec.initial_winner,
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
+        names={entity: tuple(each.fields) for entity, each in spec.entities.items()},
     )
 
 

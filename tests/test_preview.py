@@ -13,7 +13,6 @@ import pytest
 from world import FIELDS, World
 
 from shared import preview
-from shared.canonical import canonical
 from shared.engine import sync
 from shared.index import Entry
 from shared.reconcile import reconcile

@@ -56,7 +56,7 @@ class FirestorePeer(FirestoreApply):
             try:
                 changes.append(wire.change_from_json({**row.fields, "id": id}, names, loaded))
             except TerminalRecord as error:
-                malformed[id] = Problem(error.code, str(error))
+                malformed[id] = Problem(error.code, str(error), record=wire.record_named_in(row.fields))
         return Page(changes, malformed)
 
     def acknowledge(self, run_id: str, done: Acknowledgement) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 from shared.errors import AlreadyRunning, Transient
 from shared.letters import DEAD_LETTERS, Letter, letter_body, letter_of, letter_path
-from shared.model import Billed, Change, Conflict, Problem
+from shared.model import Billed, Change, Conflict, Problem, RecordId
 from shared.naming import is_document_id, state_id
+from shared.native import stored
 from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot, Write
-from shared.peers.layout import CONFLICTS, conflict_writes
+from shared.peers.layout import CONFLICTS, QUEUE, conflict_writes
 from shared.report import Report
 from shared.retry import Patience
 
@@ -146,6 +147,18 @@ class Store:
     def update_letters(self, bodies: Mapping[str, Mapping[str, Any]]) -> None:
         """Write these fields of dead letters, by id."""
         self._write([Write(f"{DEAD_LETTERS}/{id}", body, tuple(body), True) for id, body in bodies.items()])
+
+    def about(self, record: RecordId) -> dict[str, list[Snapshot]]:
+        """Return what lies in the queue, among the conflicts and the dead letters about a record, by collection."""
+        named = {"entity": record.entity, "key": stored("key", record.key)}
+        found = {name: self._all(name, named) for name in (QUEUE, CONFLICTS, DEAD_LETTERS)}
+        return {name: [row for row in rows if row.fields.get("tenant") == record.tenant] for name, rows in found.items()}
+
+    def _all(self, collection: str, equal: Mapping[str, str]) -> list[Snapshot]:
+        rows = self.documents.query(collection, equal)
+        while len(page := self.documents.query(collection, equal, rows[-1].path.rpartition("/")[2]) if rows else []):
+            rows += page
+        return rows
 
     def audit(self, id: str, body: Mapping[str, Any]) -> None:
         """Note who did what. A later note under the same id adds to it; no values in it."""

@@ -99,6 +99,12 @@ class FirestoreRecords:
             return False
         return True
 
+    def unseen(self, record: RecordId) -> tuple[str, ...]:
+        """Return the fields of a record that were edited and not adopted yet."""
+        layout = self._layout(record)
+        path = layout.path(record)
+        return layout.held(record, self.documents.get([path])[0][path]).unseen()
+
     def _layout(self, record: RecordId) -> Layout:
         return self.layouts[record.entity]
 

@@ -50,7 +50,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class FieldNow:
-    """A field as it is: value and stamp by peer; `state` is equal, differs or unseen; `overtook` are the values that lost to it."""
+    """A field as it is: value and stamp by peer; `state` is equal, differs or unseen; `overtook` is what lost to it."""
 
     name: str
     held: Mapping[str, Value | None]
@@ -149,12 +149,12 @@ def _conflicts(facts: Facts) -> Iterator[Event]:
     for row in facts.conflicts:
         local, incoming = _sides(row)
         settled = "" if row.get("status", "open") == "open" else f"; {row['status']}"
-        found = (
-            f"{_decided(row, local, incoming)}{_run(facts, row.get('run_id'))}; both values: sync_conflicts/{row['id']}{settled}"
-        )
-        at = _at(max(side_stamp(local), side_stamp(incoming)))
-        sides = {_origin(side_stamp(side)): _said(side) for side in (local, incoming)}
-        yield Event(at, "conflict", str(row["field"]), found, sides, None, row.get("run_id"), row["id"])
+        kept = f"both values are kept in sync_conflicts/{row['id']}{settled}"
+        found = f"{_decided(row, local, incoming)}{_run(facts, row.get('run_id'))}; {kept}"
+        stamps = side_stamp(local), side_stamp(incoming)
+        names = stamps if _origin(stamps[0]) == _origin(stamps[1]) else map(_origin, stamps)
+        sides = dict(zip(names, map(_said, (local, incoming)), strict=True))
+        yield Event(_at(max(stamps)), "conflict", str(row["field"]), found, sides, None, row.get("run_id"), row["id"])
 
 
 def _sides(row: Row) -> tuple[Side, Side]:
@@ -169,10 +169,9 @@ def _said(side: Side) -> Json:
 def _decided(row: Row, local: Side, incoming: Side) -> str:
     if row.get("winner") not in {"local", "incoming"}:
         return f"not decided ({row.get('rule')})"
-    winner, loser = (local, incoming) if row["winner"] == "local" else (incoming, local)
-    return (
-        f"{_origin(side_stamp(winner))}'s won over {_origin(side_stamp(loser))}'s of {_at(side_stamp(loser))} ({row.get('rule')})"
-    )
+    sides = (local, incoming) if row["winner"] == "local" else (incoming, local)
+    won, lost = map(side_stamp, sides)
+    return f"{_origin(won)}'s won over {_origin(lost)}'s of {_at(lost)} ({row.get('rule')})"
 
 
 def _refused(facts: Facts, told: set[str | None]) -> Iterator[Event]:
@@ -247,7 +246,8 @@ def _notes(facts: Facts, now: datetime) -> Iterator[str]:
             yield f"{peer}: {', '.join(names)} edited, and not adopted yet"
     stamps = [value.stamp for version in facts.versions.values() for value in version.fields.values()]
     if stamps and now - stamp_time(min(stamps)) > RETENTION:
-        yield f"what was carried over more than {RETENTION.days} days ago has expired from sync_queue; of that, only what is still held is told"
+        old = f"what was carried over more than {RETENTION.days} days ago has expired from sync_queue"
+        yield f"{old}; of that, only what is still held is told"
 
 
 def _origin(stamp: Stamp) -> str:

@@ -22,7 +22,7 @@ def gather(pair: Pair, record: RecordId, store: Store) -> Facts:
     """Return the facts about a record. A backend adopts what is unseen in it when it shows it. Raises as the peers do."""
     rows = store.about(record)
     letters = [(letter_of(row), row.fields) for row in rows["sync_dead_letters"]]
-    ids = {str(row.fields.get("run_id")) for found in rows.values() for row in found}
+    ids = {str(row.fields["run_id"]) for found in rows.values() for row in found if row.fields.get("run_id")} - {"tracker"}
     queue, conflicts = (
         [{**row.fields, "id": row.path.partition("/")[2]} for row in rows[name]] for name in ("sync_queue", "sync_conflicts")
     )

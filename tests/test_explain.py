@@ -75,7 +75,7 @@ def test_a_refusal_is_told_with_its_reason_and_the_state_of_its_letter() -> None
     assert "unique: another record has it; a: not unique, run run-5" in event.fate
     assert event.fate.endswith("is open")
     again(w, entity="thing")
-    assert "is open" in [each for each in told(w).events if each.fate.startswith("refused")][0].fate
+    assert "is open" in next(each for each in told(w).events if each.fate.startswith("refused")).fate
     w.django.refused = ()  # type: ignore[attr-defined]
     again(w, entity="thing")
     assert not [each for each in told(w).events if each.fate.startswith("refused")]
@@ -91,7 +91,8 @@ def test_a_dead_letter_of_the_other_sides_edit_is_told_too() -> None:
 
 
 def test_what_only_ever_waits_is_told_with_its_attempts() -> None:
-    w = world(ahead=50_000)
+    w = world()
+    w.django.now = w.clock.apart(50_000)
     w.d_save("x", a=1)
     w.sync()
     fates = [each.fate for each in told(w).events]

@@ -100,9 +100,8 @@ def known(facts: Facts) -> bool:
 
 
 def _queued(facts: Facts) -> Iterator[Event]:
-    letters = {letter.change_id: letter for letter, _ in facts.letters}
     for row in facts.queue:
-        fate = _fate(facts, row, letters.get(row["id"]))
+        fate = _fate(facts, row, _letter(facts, row["id"]))
         try:
             change = wire.change_from_json(row, None, loaded)
         except TerminalRecord:
@@ -125,8 +124,15 @@ def _fate(facts: Facts, row: Row, letter: Letter | None) -> str:
         return f"overtaken by {row.get('superseded_by')}{run}"
     if status == "failed":
         return f"refused: {row.get('error')}{run}{_letter_state(letter)}"
-    tried = f"; {letter.attempts} attempt(s), {letter.reason}: {letter.message}" if letter else ""
-    return f"waits since {_when(row.get('created_at'))}{tried}"
+    return f"waits since {_when(row.get('created_at'))}{_tried(letter)}"
+
+
+def _letter(facts: Facts, change_id: str) -> Letter | None:
+    return next((letter for letter, _ in facts.letters if letter.change_id == change_id), None)
+
+
+def _tried(letter: Letter | None) -> str:
+    return f"; {letter.attempts} attempt(s), {letter.reason}: {letter.message}" if letter else ""
 
 
 def _letter_state(letter: Letter | None) -> str:
@@ -142,7 +148,8 @@ def _waiting(facts: Facts) -> Iterator[Event]:
     queued = {row["id"] for row in facts.queue}
     for change in facts.waiting:
         if change.id not in queued:
-            yield _written(change, f"waits in {_origin(change.latest)}'s queue", None, change.id)
+            tried = _tried(_letter(facts, change.id))
+            yield _written(change, f"waits in {_origin(change.latest)}'s queue{tried}", None, change.id)
 
 
 def _conflicts(facts: Facts) -> Iterator[Event]:

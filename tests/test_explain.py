@@ -96,7 +96,7 @@ def test_what_only_ever_waits_is_told_with_its_attempts() -> None:
     w.d_save("x", a=1)
     w.sync()
     fates = [each.fate for each in told(w).events]
-    assert any("waits: future: stamped" in fate and "1 attempt(s)" in fate for fate in fates)
+    assert any(fate.startswith("waits in django's queue; 1 attempt(s), future: stamped") for fate in fates)
 
 
 def test_deletes_and_revivals_are_told() -> None:

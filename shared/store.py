@@ -148,6 +148,10 @@ class Store:
         """Write these fields of dead letters, by id."""
         self._write([Write(f"{DEAD_LETTERS}/{id}", body, tuple(body), True) for id, body in bodies.items()])
 
+    def conflicts(self, pair: str, equal: Mapping[str, str], limit: int) -> list[Snapshot]:
+        """Return up to `limit` open conflicts of a pair whose documents have these values."""
+        return self.documents.query(CONFLICTS, {"pair": pair, "status": "open", **equal}, None, limit)
+
     def about(self, record: RecordId) -> dict[str, list[Snapshot]]:
         """Return what lies in the queue, among the conflicts and the dead letters about a record, by collection."""
         named = {"entity": record.entity, "key": stored("key", record.key)}

@@ -132,9 +132,8 @@ def health(body: Body) -> Iterator[RenderableType]:
     """Show how all pairs are doing."""
     for name, pair in body["result"]["pairs"].items():
         last = pair["last_run"]
-        ended = (
-            f"{'done' if last['success'] else 'failed'} {_time(last['completed_at'])}, {last['run_id']}" if last else "none yet"
-        )
+        word = "done" if last and last["success"] else "failed"
+        ended = f"{word} {_time(last['completed_at'])}, {last['run_id']}" if last else "none yet"
         yield Text(f"pair {name}: {'needs somebody' if pair['problems'] else 'all is well'}", style="bold")
         table = _grid("", "waiting", "refused", "oldest", "clock")
         for peer, status in pair["peers"].items():

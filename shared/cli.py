@@ -152,7 +152,7 @@ def sync(
     as_json: Json = False,
 ) -> None:
     """Carry over what waits in the queues."""
-    asked = {"pair": pair, "entities": entity, "tenant": tenant, "direction": direction, "dry_run": dry_run}
+    asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "direction": direction, "dry_run": dry_run}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
     _run(service.sync, asked, as_json)
 
@@ -172,7 +172,7 @@ def reconcile(
 
     The first load is nothing else.
     """
-    asked = {"pair": pair, "entities": entity, "tenant": tenant, "dry_run": dry_run}
+    asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "dry_run": dry_run}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
     _run(service.reconcile, asked, as_json)
 

@@ -3,89 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
 
 from shared import wire
 from shared.canonical import same
 from shared.errors import TerminalRecord
 from shared.letters import Letter
-from shared.model import Change, Json, RecordId, Side, Stamp, Value, Version, instant, side_stamp, stamp_time
+from shared.model import Change, Json, Side, Stamp, Value, Version, instant, side_stamp, stamp_time
 from shared.native import loaded
 from shared.peers.layout import RETENTION
-
-Row: TypeAlias = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What was found about a record. `versions` are what the sides hold, by the peers' names, as they would be once adopted;
-    `unseen` the fields whose present value no queue knows yet; rows carry their document's id as `id`."""
-
-    record: RecordId
-    versions: Mapping[str, Version]
-    unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    queue: Sequence[Row] = ()
-    waiting: Sequence[Change] = ()
-    """Changes in the queues that keep nothing of what is carried."""
-    conflicts: Sequence[Row] = ()
-    letters: Sequence[tuple[Letter, Row]] = ()
-    runs: Mapping[str, Row] = field(default_factory=dict)
+from shared.story import Event, Facts, FieldNow, Row, Story
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened. `at` is a time as text; `fields` are the values written; `fate` says what became of it."""
-
-    at: str
-    what: str
-    where: str
-    fate: str
-    fields: Mapping[str, Json] = field(default_factory=dict)
-    stamp: Stamp | None = None
-    run: str | None = None
-    id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FieldNow:
-    """A field as it is: value and stamp by peer; `state` is equal, differs or unseen; `overtook` is what lost to it."""
-
-    name: str
-    held: Mapping[str, Value | None]
-    state: str
-    overtook: Sequence[Side] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        held = {peer: asdict(value) if value else None for peer, value in self.held.items()}
-        lost = [wire.side_to_json(self.name, each) for each in self.overtook]
-        return {"field": self.name, "held": held, "state": self.state, "overtook": lost}
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """A record's story: what happened, in the order of time, and how things are."""
-
-    record: RecordId
-    events: Sequence[Event]
-    fields: Sequence[FieldNow]
-    state: str
-    notes: Sequence[str]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the story as JSON."""
-        return {
-            "record": asdict(self.record),
-            "state": self.state,
-            "events": [asdict(each) for each in self.events],
-            "fields": [each.as_json() for each in self.fields],
-            "notes": list(self.notes),
-        }
-
-
-def story(facts: Facts, now: datetime) -> Story:
+def tell(facts: Facts, now: datetime) -> Story:
     """Return what the facts say."""
     events = [*_queued(facts), *_waiting(facts), *_conflicts(facts)]
     events += _refused(facts, {each.id for each in events})
@@ -158,10 +88,10 @@ def _conflicts(facts: Facts) -> Iterator[Event]:
         settled = "" if row.get("status", "open") == "open" else f"; {row['status']}"
         kept = f"both values are kept in sync_conflicts/{row['id']}{settled}"
         found = f"{_decided(row, local, incoming)}{_run(facts, row.get('run_id'))}; {kept}"
-        stamps = side_stamp(local), side_stamp(incoming)
-        names = stamps if _origin(stamps[0]) == _origin(stamps[1]) else map(_origin, stamps)
-        sides = dict(zip(names, map(_said, (local, incoming)), strict=True))
-        yield Event(_at(max(stamps)), "conflict", str(row["field"]), found, sides, None, row.get("run_id"), row["id"])
+        sides = {side_stamp(side): _said(side) for side in sorted((local, incoming), key=side_stamp)}
+        by_peer = {_origin(stamp): value for stamp, value in sides.items()}
+        values: Mapping[str, Json] = by_peer if len(by_peer) == len(sides) else {str(stamp): sides[stamp] for stamp in sides}
+        yield Event(_at(max(sides)), "conflict", str(row["field"]), found, values, None, row.get("run_id"), row["id"])
 
 
 def _sides(row: Row) -> tuple[Side, Side]:

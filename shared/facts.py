@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from shared.explain import Facts
 from shared.letters import letter_of
 from shared.model import Change, RecordId, Version
 from shared.peers.base import Peer
 from shared.peers.firestore import FirestorePeer
 from shared.run import Pair
 from shared.store import Store
+from shared.story import Facts
 
 MOST_WAITING = 10_000
 """How many waiting changes of another queue are looked through for those of the record."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from rich.console import RenderableType
@@ -16,6 +18,7 @@ from shared.native import plain
 from shared.peers.documents import Snapshot
 
 Body: TypeAlias = Mapping[str, Any]
+INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}Z")
 LONGEST = 60
 """Characters of a value; JSON output shows all of it."""
 
@@ -29,24 +32,29 @@ def _value(value: Any) -> str:
 
 
 def _time(text: object) -> str:
-    """Return an instant to the second: JSON output has the rest."""
-    return str(text)[:19].replace("T", " ") if text else "-"
+    """Return an instant to the second; JSON output has the rest."""
+    return INSTANT.sub(r"\1 \2", str(text)) if text else "-"
 
 
-def _stamped(held: Body | None) -> str:
+def _since(stamp: str) -> tuple[str, str]:
+    """Return when and where a value was written."""
+    time, _, origin = stamp.partition("|")
+    return _time(time), origin
+
+
+def _held(held: Body | None) -> str:
     if held is None:
-        return "-"
-    time, _, origin = str(held["stamp"]).partition("|")
-    value = _value(held["value"]) if "value" in held else f"({held.get('characters', 'deleted')} characters)"
-    return f"{value}\n{origin} {_time(time)}"
+        return "nothing"
+    if "value" in held:
+        return _value(held["value"])
+    return f"{held['characters']} characters" if "characters" in held else "(deleted)"
 
 
-def _grid(*columns: str) -> Table:
-    """Return a table without lines; the last column takes what room there is."""
+def _table(*columns: str) -> Table:
+    """Return a table without lines."""
     table = Table(box=None, show_header=any(columns), padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns[:-1]:
+    for name in columns:
         table.add_column(name, overflow="fold")
-    table.add_column(columns[-1], overflow="fold", ratio=1)
     return table
 
 
@@ -55,13 +63,13 @@ def story(told: Body) -> Iterator[RenderableType]:
     record = told["record"]
     tenant = f" of {record['tenant']}" if record["tenant"] else ""
     yield Text(f"{record['entity']} {record['key']}{tenant}: {told['state']}", style="bold")
-    yield ""
-    events = _grid("when (UTC)", "what")
+    events = _table("when (UTC)", "what")
     for each in told["events"]:
-        events.add_row(_time(each["at"]), Text.assemble((_headline(each), "bold"), "\n", (each["fate"], "dim")))
-    yield events
+        events.add_row(_time(each["at"]), Text.assemble((_headline(each), "bold"), "\n", _time(each["fate"])))
     yield ""
+    yield events
     if told["fields"]:
+        yield ""
         yield _fields_now(told["fields"])
     for note in told["notes"]:
         yield Text(f"Note: {note}", style="yellow")
@@ -75,12 +83,17 @@ def _headline(event: Body) -> str:
 
 
 def _fields_now(fields: Sequence[Body]) -> Table:
-    peers = list(fields[0]["held"])
-    table = _grid("now", *peers, "")
+    table = _table("field", "now", "since (UTC)", "by")
     for each in fields:
-        lost = [f"overtook {_value(side.get('value'))} of {_time(side['stamp'])}" for side in each["overtook"]]
-        said = [] if each["state"] == "equal" else [each["state"]]
-        table.add_row(each["field"], *(_stamped(each["held"][peer]) for peer in peers), "\n".join([*said, *lost]))
+        held = list(each["held"].items())
+        alike = each["state"] == "equal" and len({value["stamp"] for _, value in held}) == 1
+        for peer, value in held[:1] if alike else held:
+            shown = _held(value) if alike else f"{peer}: {_held(value)}"
+            table.add_row(each["field"], shown, *(_since(value["stamp"]) if value else ()))
+        if each["state"] == "unseen":
+            table.add_row("", "edited, and not adopted yet")
+        for lost in each["overtook"]:
+            table.add_row("", f"overtook {_held(lost)}", *_since(lost["stamp"]))
     return table
 
 
@@ -94,7 +107,7 @@ def runs(body: Body) -> Iterator[RenderableType]:
         yield from _counts(pair)
         yield from _plan(pair) if "plan" in pair else ()
         for each in pair["brakes"]:
-            way = f"{each['deletes']} deletes of {each['entity']} ({each['direction']}, {each['allowed']} pass unasked)"
+            way = f"{each['deletes']} deletes of {each['entity']} ({each['direction']}; {each['allowed']} pass unasked)"
             yield Text(f"held: {way}; --allow-mass-delete {each['plan']} lets them pass", style="yellow")
         if pair["left_over"]:
             yield Text(f"stopped by its {pair['stopped_by']}; the next run goes on", style="yellow")
@@ -103,25 +116,28 @@ def runs(body: Body) -> Iterator[RenderableType]:
 
 
 def _counts(pair: Body) -> Iterator[RenderableType]:
-    table = _grid("", *pair["directions"], "")
+    table = _table("", *pair["directions"])
     for word in COUNTS:
-        table.add_row(word.replace("_", " "), *(str(tally[word]) for tally in pair["directions"].values()), "")
+        table.add_row(word.replace("_", " "), *(str(tally[word]) for tally in pair["directions"].values()))
     yield table
     for entity, figures in pair.get("reconciled", {}).items():
         yield f"{entity}: " + ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in figures.items())
 
 
 def _plan(pair: Body) -> Iterator[RenderableType]:
-    if pair["plan"]:
-        table = _grid("record", "field", "from", "to", "")
-        for row in pair["plan"]:
-            record = f"{row['entity'] or row.get('id')} {row['key'] or ''}\n{row['direction'] or ''}"
-            why = f"{row['action']}\n{row['why']}"
-            table.add_row(record, row["field"] or "", _stamped(row["from"]), _stamped(row["to"]), why)
-        yield table
+    for (direction, name, action, why), rows in groupby(pair["plan"], _of_the_plan):
+        yield Text(f"{action} {name} ({direction}): {why}" if direction else f"{name}: {why}", style="bold")
+        for row in rows:
+            yield from (f"  {row['field']}: {_held(row['from'])} -> {_held(row['to'])}",) if row["field"] else ()
     if pair["plan_more"]:
         yield f"and {pair['plan_more']} more rows"
     yield f"it would be billed: {_billed(pair['forecast'])}"
+
+
+def _of_the_plan(row: Body) -> tuple[str, ...]:
+    tenant = f" of {row['tenant']}" if row["tenant"] else ""
+    name = f"{row['entity']} {row['key']}{tenant}" if row["key"] is not None else row["id"]
+    return row["direction"] or "", name, row["action"], _time(row["why"])
 
 
 def _billed(billed: Body) -> str:
@@ -135,7 +151,7 @@ def health(body: Body) -> Iterator[RenderableType]:
         word = "done" if last and last["success"] else "failed"
         ended = f"{word} {_time(last['completed_at'])}, {last['run_id']}" if last else "none yet"
         yield Text(f"pair {name}: {'needs somebody' if pair['problems'] else 'all is well'}", style="bold")
-        table = _grid("", "waiting", "refused", "oldest", "clock")
+        table = _table("", "waiting", "refused", "oldest", "clock")
         for peer, status in pair["peers"].items():
             figures = (str(status["pending"]), str(status["failed"]), _time(status["oldest_pending_at"]), _time(status["clock"]))
             table.add_row(peer, *figures)
@@ -173,8 +189,9 @@ def conflicts(found: Sequence[Body]) -> Iterator[RenderableType]:
         yield Text(f"{each['entity']} {each['key']}{tenant}, {each['field']} ({each['rule']})", style="bold")
         yield f"  {each['id']}"
         for side in ("local", "incoming"):
-            mark = "stands" if each["winner"] == side else ""
-            yield f"  {_stamped(each[side]).replace(chr(10), '  ')}  {mark}".rstrip()
+            mark = "(stands)" if each["winner"] == side else ""
+            time, origin = _since(each[side]["stamp"])
+            yield f"  {origin} {time}: {_held(each[side])} {mark}".rstrip()
     yield _how_many(found, "open conflict")
 
 

@@ -7,13 +7,14 @@ import json
 from test_replay import again, refused, world
 from world import World
 
-from shared.explain import Event, Story, known, story
+from shared.explain import known, tell
 from shared.facts import gather
+from shared.story import Event, Story
 
 
 def told(w: World, key: str = "x") -> Story:
     before = dict(w.database.documents)
-    found = story(gather(w.pair, w.id(key), w.store), w.clock())
+    found = tell(gather(w.pair, w.id(key), w.store), w.clock())
     assert w.database.documents == before, "asking changes nothing"
     assert json.loads(json.dumps(found.as_json())) == found.as_json()
     return found

@@ -23,6 +23,12 @@ def reconcile(request: Request) -> ResponseReturnValue:
 
 
 @functions_framework.http
+def replay_dead_letters(request: Request) -> ResponseReturnValue:
+    """Try dead letters once more, by id, entity or reason, after their cause was mended."""
+    return service.answering(request, lambda call: service.replay(request, call))
+
+
+@functions_framework.http
 def sync_health(request: Request) -> ResponseReturnValue:
     """Say whether all is well: 200, or 503 with what needs somebody."""
     return service.answering(request, service.health, method="GET")

@@ -26,11 +26,20 @@ def main(arguments: Sequence[str]) -> None:
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print("starting Firestore, Django and the functions ...")
     with Stack(options.folder, keep=options.keep, members=options.members) as stack:
+        write_env(stack)
         for line in welcome(stack):
             console.print(line)
         while True:
             stack.check()
             time.sleep(CHECK_SECONDS)
+
+
+def write_env(stack: Stack) -> Path:
+    """Write what the command line must know of the stack, a line of NAME=VALUE each, and return the file."""
+    file = stack.folder / "env"
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{name}={value}\n" for name, value in stack.env.items()), encoding="utf-8")
+    return file
 
 
 def welcome(stack: Stack) -> Iterator[str]:
@@ -50,6 +59,9 @@ def welcome(stack: Stack) -> Iterator[str]:
         f'  curl -X POST -H "Authorization: Bearer {stack.operator_token}" '
         f"-H 'Content-Type: application/json' -d '{{}}' {stack.functions_url}/bidirectional_sync"
     )
+    yield ""
+    yield "Ask how all is, or what became of a record (./bothways --help):"
+    yield f"  ./bothways --env {_short(stack.folder / 'env')} health"
     yield ""
     yield "Ctrl-C stops everything. The next `make up` starts empty; `make up KEEP=1` goes on with what is there."
 

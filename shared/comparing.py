@@ -16,7 +16,7 @@ from shared.model import Record, RecordId, Version
 from shared.naming import document_id
 
 WINDOW = 500
-"""Records held back of each side, so that those slightly out of turn can be put in order."""
+"""Records held back of a backend, so that those slightly out of turn can be put in order."""
 
 
 def turn(key: str) -> bytes:
@@ -27,8 +27,11 @@ def turn(key: str) -> bytes:
         return key.encode(errors="surrogatepass")
 
 
-def in_turn(records: Iterable[Record], late: list[RecordId], after: str | None = None) -> Iterator[Record]:
-    """Yield the records after the key `after` in the order of their document ids. What comes too late is put into `late`."""
+def in_turn(records: Iterable[Record], late: list[RecordId], after: str | None = None, window: int = WINDOW) -> Iterator[Record]:
+    """Yield the records after the key `after` in the order of their document ids. What comes too late is put into `late`.
+
+    So many as `window` are looked at ahead: 0 of a side that comes in this order, where each look is billed.
+    """
     waiting: list[tuple[bytes, int, Record]] = []
     last = turn(after) if after is not None else b""
     for number, record in enumerate(records):
@@ -37,7 +40,7 @@ def in_turn(records: Iterable[Record], late: list[RecordId], after: str | None =
             heappush(waiting, (place, number, record))
         elif after is None or record.id.key > after:
             late.append(record.id)
-        if len(waiting) > WINDOW:
+        if len(waiting) > window:
             last, _, first = heappop(waiting)
             yield first
     while waiting:

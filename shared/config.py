@@ -60,12 +60,13 @@ class EntitySpec(Part):
 
 
 class Limits(Part):
-    """How much at a time, and for how long."""
+    """How much at a time, for how long, and at what cost: `billed_operations` are those of one run."""
 
     page_size: int = Field(500, ge=1, le=1000)
     run_seconds: float = Field(480, gt=0, le=1700)
     retry_attempts: int = Field(10, ge=1)
     retry_hours: float = Field(24, ge=0)
+    billed_operations: int | None = Field(None, ge=1)
 
 
 class Health(Part):

@@ -5,11 +5,11 @@ A change is acknowledged last, when everything that came of it is kept; so a run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.brake import brake
+from shared.brake import Way
 from shared.fates import Fate, acknowledgement, fates_of, is_waiting_for, tally_of, with_problem, worth_splitting
 from shared.held import apply_by_policy
 from shared.log import Log
@@ -26,12 +26,10 @@ from shared.model import (
     RecordId,
     Result,
     Scope,
-    Version,
     side_stamp,
     stamp_time,
 )
 from shared.peers.base import Peer
-from shared.policy import decide
 from shared.report import Report, Tally
 from shared.run import Order, Pair, Run, directions, execute
 from shared.store import Store
@@ -70,32 +68,34 @@ def carry(run: Run, source: Peer, target: Peer, tally: Tally, found: Found | Non
 
     `found` is shown each page's conflicts once they are kept.
     """
-    scope = run.pair.scope
-    if run.order.max_changes is not None:
-        scope = replace(scope, page_size=min(scope.page_size, run.order.max_changes))
-    tried_before = set() if run.order.dry_run else run.store.waiting(run.pair.name, source.name)
-    for entity in scope.entities:
-        held: bool | None = None
-        within = replace(scope, entities=(entity,))
-        for page in source.changes(within):
-            if not run.goes_on():
-                run.report.left_over = True
-                return
-            if held is None and any(change.deletes for change in page.changes):
-                held = _brakes(run, source, target, within)
+    tried_before = run.store.waiting(run.pair.name, source.name)
+    for entity in run.pair.scope.entities:
+        way = run.way(source, target, replace(run.pair.scope, entities=(entity,), page_size=run.page_size))
+        for page in _pages(run, way):
+            held = run.brakes.held(way, page)
+            say_brakes(run)
             if len(page):
-                tally.add(_carry_page(run, source, target, page, tried_before, found, held or False))
+                tally.add(_carry_page(run, source, target, page, tried_before, found, held))
+        if run.report.stopped_by:
+            return
 
 
-def _brakes(run: Run, source: Peer, target: Peer, scope: Scope) -> bool:
-    """Return whether an entity's deletes are held in this direction, and say so."""
-    found = brake(f"{source.name}_to_{target.name}", source, target, scope, run.order.allow_mass_delete)
-    if found is None:
-        return False
-    run.report.brakes.append(found)
-    message = f"{found.deletes} deletes of {found.entity} are held; allow_mass_delete={found.plan} lets them pass"
-    run.log("brake", message, "WARNING", direction=found.direction, entity=found.entity, deletes=found.deletes, plan=found.plan)
-    return True
+def _pages(run: Run, way: Way) -> Iterator[Page]:
+    """Yield the pages of a queue for as long as the run goes on."""
+    pages = way.source.changes(way.scope)
+    while run.goes_on():
+        page = next(pages, None)
+        if page is None:
+            return
+        yield page
+
+
+def say_brakes(run: Run) -> None:
+    """Report and log the brakes that were found since this was last asked for."""
+    for each in list(run.brakes.found.values())[len(run.report.brakes) :]:
+        run.report.brakes.append(each)
+        message = f"{each.deletes} deletes of {each.entity} are held; allow_mass_delete={each.plan} lets them pass"
+        run.log("brake", message, "WARNING", direction=each.direction, entity=each.entity, deletes=each.deletes, plan=each.plan)
 
 
 def _by_record(changes: Iterable[Change]) -> dict[RecordId, list[Change]]:
@@ -111,28 +111,15 @@ def _carried(page: Page) -> list[Change]:
     return [collapse(edits) for edits in _by_record(touching).values()]
 
 
-def _preview(run: Run, target: Peer, page: Page, changes: Sequence[Change], fates: dict[str, Fate]) -> Tally:
-    """Return what carrying these changes of the page would do, without doing it. `fates` are those that are settled."""
-    held = {record.id: record.version for record in target.read([change.record for change in changes], adopting=False)}
-    conflicts: set[str] = set()
-    for change in changes:
-        decision = decide(held.get(change.record, Version()), change)
-        fates |= fates_of(change, Result(change.id, decision.outcome, decision.applied, {}, decision.version.deleted))
-        conflicts.update(each.id for each in decision.conflicts)
-    run.report.conflicts |= conflicts
-    return tally_of(page, fates, len(conflicts))
-
-
 def _carry_page(
-    run: Run, source: Peer, target: Peer, page: Page, tried_before: set[str], found: Found | None, hold_deletes: bool
+    run: Run, source: Peer, target: Peer, page: Page, tried_before: set[str], found: Found | None, held: frozenset[str]
 ) -> Tally:
     changes = _carried(page)
     fates = {id: Fate(Outcome.INVALID, problem=problem) for id, problem in page.malformed.items()}
-    fates |= {edit.id: Fate(Outcome.HELD) for change in changes if hold_deletes and change.deletes for edit in change.edits}
-    passing = [change for change in changes if not (hold_deletes and change.deletes)]
-    if run.order.dry_run:
-        return _preview(run, target, page, passing, fates)
-    results = _apply(run, source, target, passing)
+    braked = {change.id: change for change in changes if change.deletes and any(edit.id in held for edit in change.edits)}
+    fates |= {edit.id: Fate(Outcome.HELD) for change in braked.values() for edit in change.edits}
+    run.waiting.update(change.record for change in braked.values())
+    results = apply_changes(run, source, target, [change for change in changes if change.id not in braked])
     for change, result in results:
         fates |= fates_of(change, result)
     conflicts = list({each.id: each for _, result in results for each in result.conflicts}.values())
@@ -147,7 +134,7 @@ def _carry_page(
     return tally_of(page, fates, len(conflicts))
 
 
-def _apply(run: Run, source: Peer, target: Peer, changes: Sequence[Change]) -> list[tuple[Change, Result]]:
+def apply_changes(run: Run, source: Peer, target: Peer, changes: Sequence[Change]) -> list[tuple[Change, Result]]:
     """Apply the changes; what was refused as a whole is tried again as the edits it was made of, what the target lacks
     the rest of is sent as a whole record."""
     first = list(zip(changes, apply_by_policy(run, source, target, changes), strict=True))

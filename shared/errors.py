@@ -44,6 +44,10 @@ class BadRequest(SyncError):
     """The caller asked for something that does not exist or makes no sense."""
 
 
+class NotFound(SyncError):
+    """The caller named something that is not there."""
+
+
 class Refused(SyncError):
     """The caller is not who may call this. `status` is 401 or 403."""
 

@@ -51,7 +51,8 @@ def _receive(event: CloudEvent, entity: str) -> None:
             done = track(peer, poke)
             log("tracked", done, "DEBUG", **log.record(poke.record))
         except TerminalRecord as error:
-            letter = {state_id(poke.record.tenant, entity, poke.record.key): (None, Problem(error.code, str(error)))}
+            id = state_id(poke.record.tenant, entity, poke.record.key)
+            letter = {id: (None, Problem(error.code, str(error), record=poke.record))}
             wiring.store().refuse(peer.pair, peer.name, letter, "tracker", wiring.now())
             log("dead_letter", str(error), "ERROR", reason=error.code, **log.record(poke.record))
 

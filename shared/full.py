@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from shared.comparing import Batch, alike, in_turn, side_by_side
+from shared.comparing import WINDOW, Batch, alike, in_turn, side_by_side
 from shared.model import Record, RecordId, Scope
-from shared.peers.base import Peer
+from shared.peers.base import Asked, Peer
 
 
 def full(left: Peer, right: Peer, scope: Scope, entity: str, after: str | None = None) -> Iterator[Batch]:
@@ -17,7 +17,7 @@ def full(left: Peer, right: Peer, scope: Scope, entity: str, after: str | None =
     """
     late: tuple[list[RecordId], list[RecordId]] = ([], [])
     streams = [
-        in_turn(chain.from_iterable(peer.records(scope, entity, after)), some, after)
+        in_turn(chain.from_iterable(peer.records(scope, entity, after)), some, after, 0 if isinstance(peer, Asked) else WINDOW)
         for peer, some in zip((left, right), late, strict=True)
     ]
     pairs = side_by_side(*streams)

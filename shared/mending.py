@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shared.comparing import alike, differing_fields
-from shared.engine import record_conflicts, whole_change
+from shared.engine import record_conflicts, say_brakes, whole_change
 from shared.errors import TerminalRecord
 from shared.held import apply_by_policy
-from shared.model import Action, Change, Outcome, Problem, Record, RecordId, Version
+from shared.merge import merge
+from shared.model import Action, Change, Outcome, Problem, Record, RecordId, Scope, Stamp, Version
 from shared.naming import state_id
 from shared.peers.base import Peer
 from shared.report import Comparison, Tally
@@ -48,16 +49,26 @@ class Ends:
     answers: dict[RecordId, set[Outcome]] = field(default_factory=dict)
 
 
-def mend(run: Run, ids: Sequence[RecordId], found: Comparison, drain: Callable[[Run], bool]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A delete that the peer `side` holds and the other, where the record lives on, knows nothing of."""
+
+    side: str
+    id: RecordId
+    stamp: Stamp
+
+
+def mend(run: Run, ids: Sequence[RecordId], found: Comparison, drain: Callable[[Run], bool], deletes: list[Delete]) -> bool:
     """Compare these records anew, make alike those that differ, and count what became of them, read again.
 
-    `drain` empties both queues and says whether anything was in them. Returns whether the run lasted so long.
+    `drain` empties both queues and says whether anything was in them. Deletes are only noted, in `deletes`: the brake must see
+    all that there are before one of them passes. Returns whether the run lasted so long.
     """
     ends = Ends()
     before = _read_both(run, ids, ends)
     different = [id for id in ids if id in ends.broken or not before.alike(id)]
     _count(found, ids, before, different, ends)
-    if run.order.dry_run or not different:
+    if not different:
         return True
     if drain(run):
         before = _read_both(run, different, ends)
@@ -65,14 +76,57 @@ def mend(run: Run, ids: Sequence[RecordId], found: Comparison, drain: Callable[[
         found.waiting += len(different)
         return False
     still = [id for id in different if id not in ends.broken | run.waiting and not before.alike(id)]
-    _send(run, (before.left[id] for id in still if id in before.left), run.pair.left, run.pair.right, ends)
-    _send(run, (before.right[id] for id in still if id in before.right), run.pair.right, run.pair.left, ends)
-    after = _read_both(run, still, ends) if still else before
+    noted = [each for id in still for each in _deletes(run, id, *before.versions(id))]
+    deletes += noted
+    apart = {each.id for each in noted}
+    sent = [id for id in still if id not in apart]
+    after = _exchange(run, sent, before, ends)
     for id in different:
-        end = _end(run, id, before if id not in still else after, ends)
-        setattr(found, end, getattr(found, end) + 1)
-        found.put_back += end == "repaired" and id in still and before.only_one(id)
+        if id not in apart:
+            _note_end(run, found, id, after if id in sent else before, ends)
+            found.put_back += id in sent and before.only_one(id) and after.alike(id)
     return True
+
+
+def mend_deletes(run: Run, scope: Scope, deletes: Sequence[Delete], found: Comparison) -> bool:
+    """Carry over deletes that no queue held, all that there are of the entity in `scope`, unless they are held by the brake.
+
+    Returns whether the run lasted so long.
+    """
+    held: set[RecordId] = set()
+    for source, target in ((run.pair.left, run.pair.right), (run.pair.right, run.pair.left)):
+        mine = {f"{state_id(each.id.tenant, each.id.key)}:{each.stamp}": each.id for each in deletes if each.side == source.name}
+        held |= {mine[name] for name in (run.brakes.held_of(run.way(source, target, scope), mine) if mine else ())}
+    say_brakes(run)
+    found.held += len(held)
+    passing = [each.id for each in deletes if each.id not in held]
+    for start in range(0, len(passing), scope.page_size):
+        if not run.goes_on():
+            found.waiting += len(passing) - start
+            return False
+        some, ends = passing[start : start + scope.page_size], Ends()
+        after = _exchange(run, some, _read_both(run, some, ends), ends)
+        for id in some:
+            _note_end(run, found, id, after, ends)
+    return True
+
+
+def _deletes(run: Run, id: RecordId, left: Version, right: Version) -> Iterator[Delete]:
+    for peer, mine, theirs in ((run.pair.left, left, right), (run.pair.right, right, left)):
+        if mine.deleted and theirs.fields and theirs.deleted is None and merge(mine, theirs).deleted:
+            yield Delete(peer.name, id, mine.deleted)
+
+
+def _exchange(run: Run, ids: Sequence[RecordId], before: Both, ends: Ends) -> Both:
+    """Send each side's records to the other; return what both hold then."""
+    _send(run, (before.left[id] for id in ids if id in before.left), run.pair.left, run.pair.right, ends)
+    _send(run, (before.right[id] for id in ids if id in before.right), run.pair.right, run.pair.left, ends)
+    return _read_both(run, ids, ends) if ids else before
+
+
+def _note_end(run: Run, found: Comparison, id: RecordId, both: Both, ends: Ends) -> None:
+    end = _end(run, id, both, ends)
+    setattr(found, end, getattr(found, end) + 1)
 
 
 def _count(found: Comparison, ids: Sequence[RecordId], both: Both, different: Sequence[RecordId], ends: Ends) -> None:
@@ -107,7 +161,7 @@ def _read_both(run: Run, ids: Sequence[RecordId], ends: Ends) -> Both:
 def _read(run: Run, peer: Peer, ids: Sequence[RecordId], ends: Ends) -> Records:
     """Return the records as a peer holds them, adopted. One that it can neither read nor adopt stands in the way of no other."""
     try:
-        return {each.id: each for each in peer.read(ids, not run.order.dry_run)} if ids else {}
+        return {each.id: each for each in peer.read(ids)} if ids else {}
     except TerminalRecord as error:
         if len(ids) > 1:
             half = len(ids) // 2
@@ -118,8 +172,6 @@ def _read(run: Run, peer: Peer, ids: Sequence[RecordId], ends: Ends) -> Records:
 
 
 def _give_up(run: Run, peer: Peer, id: RecordId, error: TerminalRecord) -> None:
-    if run.order.dry_run:
-        return
     letter = {state_id(id.tenant, id.entity, id.key): (None, Problem(error.code, str(error)))}
     run.store.refuse(run.pair.name, peer.name, letter, run.order.run_id, run.now())
     run.log("dead_letter", str(error), "ERROR", reason=error.code, **run.log.record(id))
@@ -143,5 +195,5 @@ def _send(run: Run, records: Iterable[Record], source: Peer, target: Peer, ends:
 
 
 def _whole(record: Record) -> Change:
-    id = f"reconcile:{record.id.entity}:{record.id.tenant or ''}:{record.id.key}"
+    id = state_id("reconcile", record.id.entity, record.id.tenant, record.id.key)
     return whole_change(record, Change(id, record.id, Action.UPDATE))

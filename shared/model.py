@@ -191,11 +191,15 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a change was refused or must wait. `fields` maps a field's name to the rule it breaks; no values in either."""
+    """Why a change was refused or must wait. `fields` maps a field's name to the rule it breaks; no values in either.
+
+    `record` is the record meant, where it is known though there is no change to read it from.
+    """
 
     code: str
     message: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    record: RecordId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +274,11 @@ class Billed:
     reads: int = 0
     writes: int = 0
     deletes: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them together."""
+        return self.reads + self.writes + self.deletes
 
     def since(self, earlier: Billed) -> Billed:
         """Return what was billed after `earlier` was copied."""

@@ -37,6 +37,15 @@ def document_id(key: str) -> str:
     return escaped
 
 
+def is_document_id(text: str) -> bool:
+    """Return whether Firestore can have a document of this name."""
+    try:
+        size = len(sayable(text).encode())
+    except TerminalRecord:
+        return False
+    return 0 < size <= MAX_ID_BYTES and "/" not in text and text not in {".", ".."} and not reserved(text)
+
+
 def key_of(id: str) -> str:
     """Return the key of a document id; the inverse of `document_id`."""
     if id.startswith("%") and _RESERVED.fullmatch(id):

@@ -28,7 +28,7 @@ class Progress:
     def begun(cls, run: Run, resumable: bool, restart: bool) -> Progress:
         """Return where to start: at the beginning, or where an earlier run was cut off."""
         scope = run.pair.scope
-        if not resumable or run.order.dry_run:
+        if not resumable:
             return cls(run)
         progress = cls(run, state_id(run.pair.name, "+".join(scope.entities), scope.tenant))
         if not restart:

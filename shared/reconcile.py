@@ -18,7 +18,7 @@ from shared.comparing import Batch
 from shared.engine import carry
 from shared.full import full
 from shared.log import Log
-from shared.mending import mend
+from shared.mending import Delete, mend, mend_deletes
 from shared.model import Action, Change, Conflict, RecordId, Scope, Value, side_stamp, stamp_after
 from shared.peers.base import Peer
 from shared.progress import Progress
@@ -45,8 +45,7 @@ def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime
 
     Absence is never taken for a delete: a record that only one side has, with no tombstone on the other and no change of
     it under way, is copied back. Where both sides hold values that were never synced, `pair.initial_winner` names the peer
-    whose values win; the others are kept as conflicts. With `order.dry_run` nothing is written in Firestore, and what waits
-    in the queues is different too. Raises as `engine.sync`.
+    whose values win; the others are kept as conflicts. Raises as `engine.sync`.
     """
     return execute(pair, order, store, now, log, partial(_reconcile, task=task or Task()))
 
@@ -59,7 +58,6 @@ def _reconcile(run: Run, doing: bool, task: Task) -> bool:
     for entity in run.pair.scope.entities:
         for tenant in run.pair.tenants_of(entity):
             if not progress.passed(entity, tenant) and not _compare(run, task, progress, entity, tenant):
-                run.report.left_over = True
                 return True
     progress.finished()
     return True
@@ -67,19 +65,20 @@ def _reconcile(run: Run, doing: bool, task: Task) -> bool:
 
 def _compare(run: Run, task: Task, progress: Progress, entity: str, tenant: str | None) -> bool:
     """Compare and mend one entity's records, of one tenant; return whether all of them were reached."""
-    scope = replace(run.pair.scope, tenant=tenant)
+    scope = replace(run.pair.scope, entities=(entity,), tenant=tenant, page_size=run.page_size)
     found = run.report.reconciled.setdefault(f"{entity} of {tenant}" if tenant else entity, Comparison(task.mode))
     batches = _batches(run, task, scope, entity, progress.take_start(), found)
+    deletes: list[Delete] = []
     while run.goes_on():
         batch = next(batches, None)
         if batch is None:
             found.note = _unknown_keys(task, found) or found.note
-            return True
+            return mend_deletes(run, scope, deletes, found)
         found.compared += batch.compared
         found.equal += batch.compared - len(batch.differing)
-        if batch.differing and not _mend(run, batch.differing, found):
+        if batch.differing and not mend(run, batch.differing, found, _drain, deletes):
             return False
-        if batch.compared >= scope.page_size:  # a checkpoint is worth a write after that many reads
+        if batch.compared >= scope.page_size and not deletes:  # worth a write after that many reads; deletes wait for the end
             progress.reached(entity, tenant, batch.last)
     return False
 
@@ -108,14 +107,8 @@ def _unknown_keys(task: Task, found: Comparison) -> str | None:
     return f"{unknown} of the keys are known on neither side" if task.keys and unknown else None
 
 
-def _mend(run: Run, ids: Sequence[RecordId], found: Comparison) -> bool:
-    return mend(run, ids, found, _drain)
-
-
 def _drain(run: Run) -> bool:
     """Carry over what waits in both queues; return whether anything did."""
-    if run.order.dry_run:
-        return False
     before = run.report.moved
     run.waiting.clear()
     for name, source, target in directions(run):

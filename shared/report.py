@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from shared.model import Billed, Outcome, instant
+
+Limit: TypeAlias = Literal["time", "changes", "budget"]
+"""What ends a run before all is done."""
 
 
 @dataclass(slots=True)
@@ -65,8 +68,9 @@ class Brake:
 class Comparison:
     """What a reconcile found in one entity, in records. `mode` is how they were compared, `note` why not as asked.
 
-    Each that was compared is equal or different; each that was different is, at the end, one of the five below it. What
-    was `edited` meanwhile is on its way in a queue. `put_back` are those of the repaired that one side had lost.
+    Each that was compared is equal or different; each that was different is, at the end, one of the six below it. What
+    was `edited` meanwhile is on its way in a queue; `held` are deletes that the brake holds. `put_back` are those of the
+    repaired that one side had lost.
     """
 
     mode: str = "full"
@@ -77,6 +81,7 @@ class Comparison:
     waiting: int = 0
     dead_letters: int = 0
     in_conflict: int = 0
+    held: int = 0
     edited: int = 0
     put_back: int = 0
     fields: dict[str, int] = field(default_factory=dict)
@@ -95,12 +100,14 @@ class Failure:
 
 @dataclass(slots=True)
 class Report:
-    """A run of one pair. `directions` maps names like `django_to_firestore` to their tallies."""
+    """A run of one pair. `directions` maps names like `django_to_firestore` to their tallies.
+
+    `forecast` and `plan` are those of a dry run: what the run would be billed, and what it would do, row by row.
+    """
 
     pair: str
     run_id: str
     started_at: datetime
-    dry_run: bool = False
     directions: dict[str, Tally] = field(default_factory=dict)
     reconciled: dict[str, Comparison] = field(default_factory=dict)
     resumed_from: str | None = None
@@ -110,8 +117,22 @@ class Report:
     brakes: list[Brake] = field(default_factory=list)
     billed: Billed = field(default_factory=Billed)
     failure: Failure | None = None
-    left_over: bool = False
+    stopped_by: Limit | None = None
     completed_at: datetime | None = None
+    forecast: Billed | None = None
+    plan: Sequence[Mapping[str, Any]] = ()
+    plan_more: int = 0
+    """Rows of the plan that are not shown."""
+
+    @property
+    def got_somewhere(self) -> bool:
+        """Whether the run has read a change or compared a record."""
+        return self.moved > 0 or any(figures.compared for figures in self.reconciled.values())
+
+    @property
+    def left_over(self) -> bool:
+        """Whether the run ended before it had seen the end of all that it was to do; the next one goes on."""
+        return self.stopped_by is not None
 
     @property
     def moved(self) -> int:
@@ -127,12 +148,14 @@ class Report:
             "dead_letters": sum(tally.dead_letters for tally in tallies),
             "brakes": [asdict(each) for each in self.brakes],
             "left_over": self.left_over,
+            "stopped_by": self.stopped_by,
             "billed": asdict(self.billed),
             "started_at": instant(self.started_at),
             "completed_at": instant(self.completed_at) if self.completed_at else None,
         }
-        if self.dry_run:
-            body["dry_run"] = True
+        if self.forecast:
+            dry = {"dry_run": True, "forecast": asdict(self.forecast), "plan": list(self.plan), "plan_more": self.plan_more}
+            body |= dry
         if self.reconciled:
             body["reconciled"] = {name: asdict(each) for name, each in self.reconciled.items()}
         if self.resumed_from:

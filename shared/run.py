@@ -6,22 +6,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from shared.brake import Brakes, Way
 from shared.errors import AlreadyRunning, SyncError, Transient, unforeseen
 from shared.log import Log
 from shared.mapping import Entity
 from shared.model import Billed, RecordId, Scope
 from shared.peers.base import Peer
-from shared.report import Failure, Report
+from shared.report import Failure, Limit, Report
 from shared.retry import Patience
 from shared.store import CLOSING, Store
 
 LEASE = timedelta(minutes=2)
 """How long a lease lasts unless it is renewed, which a run does page by page."""
+PAGES_OF_A_BUDGET = 20
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two peers and what they share. `initial_winner` names the peer whose values win where neither was ever synced."""
+    """Two peers and what they share. `initial_winner` names the peer whose values win where neither was ever synced,
+    `max_billed` is the most operations that a run may be billed for."""
 
     name: str
     left: Peer
@@ -30,11 +33,17 @@ class Pair:
     billed: Billed = field(default_factory=Billed)
     patience: Patience = field(default_factory=Patience)
     run_time: timedelta = timedelta(minutes=8)
+    max_billed: int | None = None
     initial_winner: str | None = None
     tenants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tenants of each entity that has any."""
     entities: Mapping[str, Entity] = field(default_factory=dict)
     """Policies and types of each entity's fields; the conflicts of one that is missing fall to the last write."""
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The synced fields of each entity."""
+        return {name: entity.names for name, entity in self.entities.items()}
 
     def tenants_of(self, entity: str) -> tuple[str | None, ...]:
         """Return the tenants whose records are walked when whole peers are compared; (None,) for an entity without any."""
@@ -46,12 +55,12 @@ class Pair:
 @dataclass(frozen=True)
 class Order:
     """What a run is asked to do. `direction` is `django_to_firestore` or the like, None for both; `allow_mass_delete` is the
-    plan of a brake whose deletes may pass."""
+    plan of a brake whose deletes may pass; `max_billed` takes the place of the pair's."""
 
     run_id: str
     direction: str | None = None
-    dry_run: bool = False
     max_changes: int | None = None
+    max_billed: int | None = None
     allow_mass_delete: str | None = None
 
 
@@ -70,7 +79,28 @@ class Run:
     renewed_at: datetime
     """When the lease was taken, or last held for longer."""
     waiting: set[RecordId] = field(default_factory=set)
-    """Records with a change that must wait; what is known of them is not complete."""
+    """Records with a change that must wait or is held; what is known of them is not complete."""
+    brakes: Brakes = field(init=False)
+    _spent: int = 0
+    _dearest_step: int = 0
+
+    def __post_init__(self) -> None:
+        self.brakes = Brakes(self.order.allow_mass_delete)
+
+    def way(self, source: Peer, target: Peer, scope: Scope) -> Way:
+        """Return the way of the one entity in `scope` from a peer to the other."""
+        return Way(source, target, scope, self.pair.tenants_of(scope.entities[0]))
+
+    @property
+    def budget(self) -> int | None:
+        """The most operations that may be billed; None for any number."""
+        return self.pair.max_billed if self.order.max_billed is None else self.order.max_billed
+
+    @property
+    def page_size(self) -> int:
+        """How many records to take at a time: fewer where changes or operations are counted, so as not to overshoot by much."""
+        sizes = [self.pair.scope.page_size, self.order.max_changes or self.pair.scope.page_size]
+        return min(sizes if self.budget is None else [*sizes, max(1, self.budget // PAGES_OF_A_BUDGET)])
 
     def add_up(self, closing: Billed) -> datetime:
         """Put into the report what was billed, with what closing it will cost, and the time; return that."""
@@ -79,19 +109,30 @@ class Run:
         return self.report.completed_at
 
     def goes_on(self) -> bool:
-        """Return whether there is time, and a change, left; holds the lease for a while longer if there is.
+        """Return whether there is time, a change and an operation left for the next page; the report says what is not. Holds
+        the lease for a while longer: a run that dies gives it back by not renewing it.
 
-        A run that dies gives its lease back by not renewing it.
+        A budget is left alone by a page that would cost more than what is left of it if it cost as much as the dearest
+        page so far; so it is overshot by less than one page of a twentieth of it, and only by the first page or one
+        dearer than any before. The first page with anything in it always goes, or no run would ever get anywhere.
         """
-        if not self.order.dry_run and self.now() - self.renewed_at >= LEASE / 4:
+        if self.now() - self.renewed_at >= LEASE / 4:
             self.renewed_at = self.now()
             self.store.renew(self.pair.name, self.now() + LEASE)
-        return not self._over
+        self.report.stopped_by = self._limit()
+        return self.report.stopped_by is None
 
-    @property
-    def _over(self) -> bool:
-        enough = self.order.max_changes is not None and self.report.moved >= self.order.max_changes
-        return enough or self.now() - self.report.started_at >= self.pair.run_time
+    def _limit(self) -> Limit | None:
+        if self.now() - self.report.started_at >= self.pair.run_time:
+            return "time"
+        if self.order.max_changes is not None and self.report.moved >= self.order.max_changes:
+            return "changes"
+        return "budget" if self._is_dear() else None
+
+    def _is_dear(self) -> bool:
+        spent = self.pair.billed.since(self.earlier).plus(CLOSING).total
+        self._dearest_step, self._spent = max(self._dearest_step, spent - self._spent), spent
+        return self.budget is not None and self.report.got_somewhere and spent + self._dearest_step > self.budget
 
 
 def execute(
@@ -101,7 +142,7 @@ def execute(
 
     `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it.
     """
-    report = Report(pair.name, order.run_id, now(), order.dry_run)
+    report = Report(pair.name, order.run_id, now())
     bound = log.bind(runId=order.run_id, pair=pair.name)
     run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at)
     run.log("sync_start", f"run of pair {pair.name} begins")
@@ -129,9 +170,6 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
     holder = lease.holder(run.report.started_at)
     if holder:
         raise AlreadyRunning(run.pair.name, holder)
-    if run.order.dry_run:
-        work(run, True)
-        return
     began: list[bool] = []
 
     def asked_and_done() -> None:
@@ -148,7 +186,7 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
 def _log_end(run: Run) -> None:
     report = run.report
     seconds = ((report.completed_at or run.now()) - report.started_at).total_seconds()
-    stats = {"duration_seconds": seconds, "changes": report.moved, "dry_run": report.dry_run}
+    stats = {"duration_seconds": seconds, "changes": report.moved}
     if report.failure:
         run.log("sync_fail", report.failure.message, "ERROR", stats=stats, retry=report.failure.retry)
     else:

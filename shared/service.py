@@ -6,9 +6,11 @@ import hashlib
 import hmac
 import os
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from flask import Request
@@ -17,9 +19,11 @@ from werkzeug.exceptions import BadRequest as NoJson
 
 from shared import engine, wiring
 from shared import reconcile as whole
-from shared.config import Health
-from shared.errors import AlreadyRunning, BadRequest, ConfigError, Refused, SyncError, unforeseen
-from shared.model import Status, instant
+from shared import replay as replays
+from shared.errors import AlreadyRunning, BadRequest, ConfigError, NotFound, Refused, SyncError, unforeseen
+from shared.health import pair_health
+from shared.model import instant
+from shared.preview import Motion, rehearse
 from shared.report import Failure, Report
 from shared.run import Order, Pair
 
@@ -38,16 +42,32 @@ class RunRequest(BaseModel):
     tenant: Text | None = None
     dry_run: bool = False
     max_changes: int | None = Field(None, ge=1)
+    max_billed: int | None = Field(None, ge=1)
     allow_mass_delete: str | None = None
 
     def order(self, run_id: str) -> Order:
         """Return what the run is to do."""
-        return Order(run_id, None, self.dry_run, self.max_changes, self.allow_mass_delete)
+        return Order(run_id, None, self.max_changes, self.max_billed, self.allow_mass_delete)
 
     def narrowed(self, pair: Pair) -> Pair:
         """Return the pair with only what was asked for in its scope."""
         entities = tuple(entity for entity in pair.scope.entities if self.entities is None or entity in self.entities)
         return replace(pair, scope=replace(pair.scope, entities=entities, tenant=self.tenant))
+
+
+class ReplayRequest(BaseModel):
+    """Which dead letters are to be replayed: the one with this id, or the open ones of an entity, or with a reason, or both.
+    `by` is who asks, for `sync_audit`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    pair: str | None = None
+    id: str | None = Field(None, min_length=1)
+    entity: str | None = None
+    reason: str | None = Field(None, pattern=r"^[a-z0-9-]{1,64}$")
+    max: int = Field(100, ge=1, le=1000)
+    by: str = Field("operator", min_length=1, max_length=200)
+    allow_mass_delete: str | None = None
 
 
 class SyncRequest(RunRequest):
@@ -86,10 +106,6 @@ class ReconcileRequest(RunRequest):
         return whole.Task(self.mode, tuple(self.keys or ()), self.restart)
 
 
-Asked = TypeVar("Asked", bound=RunRequest)
-Work = Callable[[Pair, Order, Asked], Report]
-
-
 @dataclass(frozen=True)
 class Call:
     """One authenticated call: its id, and the run id that repeated attempts of it share."""
@@ -118,15 +134,15 @@ class Call:
 def answering(
     request: Request, work: Callable[[Call], Answer], method: str = "POST"
 ) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Return what `work` answers, or why it could not be asked: 400, 401, 403, 405, 409 or 500."""
+    """Return what `work` answers, or why it could not be asked: 400, 401, 403, 404, 405, 409 or 500."""
     call = _call(request)
     try:
         authenticate(request)
         body, status = work(call) if request.method == method else _wrong_method(call, request.method, method)
     except Refused as error:
         body, status = call.answer(False, {}, [_error(error)]), error.status
-    except BadRequest as error:
-        body, status = call.answer(False, {}, [_error(error)]), 400
+    except (BadRequest, NotFound) as error:
+        body, status = call.answer(False, {}, [_error(error)]), 400 if isinstance(error, BadRequest) else 404
     except ConfigError as error:
         wiring.log()("sync_fail", str(error), "ERROR", requestId=call.request_id)
         said = {"kind": "ConfigError", "message": "the functions are not configured rightly; their log says where"}
@@ -174,9 +190,8 @@ def parse(request: Request, kind: type[Body]) -> Body:
         raise BadRequest(f"{'; '.join(places)}; valid: {', '.join(kind.model_fields)}") from None
 
 
-def run_pairs(request: Request, call: Call, kind: type[Asked], work: Work[Asked]) -> Answer:
-    """Run `work` on each pair that the request asks for and answer with all reports. One pair's failure stops no other."""
-    asked = parse(request, kind)
+def run_asked(asked: RunRequest, call: Call, motion: Motion) -> Answer:
+    """Make the motion of each pair that is asked for and answer with all reports. One pair's failure stops no other."""
     order = asked.order(call.run_id)
     chosen = _chosen(asked, order.direction, wiring.pairs())
     reports: dict[str, dict[str, Any]] = {}
@@ -184,7 +199,7 @@ def run_pairs(request: Request, call: Call, kind: type[Asked], work: Work[Asked]
     status = 200
     for name, pair in chosen.items():
         try:
-            report = _repeated(call, name) or work(pair, order, asked)
+            report = _repeated(call, name) or _made(motion, pair, order, asked.dry_run, call)
             reports[name] = report if isinstance(report, dict) else report.as_json()
             if isinstance(report, Report) and report.failure:
                 errors.append(_failure(name, report.failure))
@@ -215,64 +230,56 @@ def _chosen(asked: RunRequest, direction: str | None, pairs: Mapping[str, Pair])
     return {name: asked.narrowed(pair) for name, pair in chosen.items()}
 
 
+def _made(motion: Motion, pair: Pair, order: Order, dry_run: bool, call: Call) -> Report:
+    if dry_run:
+        return rehearse(motion, pair, order, wiring.store(), wiring.now)
+    return motion(pair, order, wiring.store(), wiring.now, wiring.log().bind(requestId=call.request_id))
+
+
 def sync(request: Request, call: Call) -> Answer:
     """Carry over what waits in the queues."""
-    log = wiring.log().bind(requestId=call.request_id)
-    return run_pairs(request, call, SyncRequest, lambda pair, order, _: engine.sync(pair, order, wiring.store(), wiring.now, log))
+    return sync_asked(parse(request, SyncRequest), call)
+
+
+def sync_asked(asked: SyncRequest, call: Call) -> Answer:
+    """Carry over what waits in the queues that are asked for."""
+    return run_asked(asked, call, engine.sync)
 
 
 def reconcile(request: Request, call: Call) -> Answer:
     """Compare whole peers and mend what differs."""
-    log = wiring.log().bind(requestId=call.request_id)
+    return reconcile_asked(parse(request, ReconcileRequest), call)
 
-    def work(pair: Pair, order: Order, asked: ReconcileRequest) -> Report:
-        return whole.reconcile(pair, order, wiring.store(), wiring.now, log, asked.task())
 
-    return run_pairs(request, call, ReconcileRequest, work)
+def reconcile_asked(asked: ReconcileRequest, call: Call) -> Answer:
+    """Compare and mend what is asked for."""
+    return run_asked(asked, call, partial(whole.reconcile, task=asked.task()))
 
 
 def health(call: Call) -> Answer:
     """Return backlogs, oldest pending, last run and dead letters of every pair; 503 where something needs somebody."""
-    pairs = {name: _pair_health(pair, wiring.settings().pairs[name].health) for name, pair in wiring.pairs().items()}
+    limits, store = wiring.settings().pairs, wiring.store()
+    pairs = {name: pair_health(pair, limits[name].health, store, wiring.now()) for name, pair in wiring.pairs().items()}
     problems = [{"pair": name, "message": text} for name, each in pairs.items() for text in each["problems"]]
     return call.answer(not problems, {"pairs": pairs}, problems), 503 if problems else 200
 
 
-def _pair_health(pair: Pair, limits: Health) -> dict[str, Any]:
-    now, problems, peers = wiring.now(), [], {}
-    for peer in (pair.left, pair.right):
-        try:
-            status = peer.status(pair.scope)
-            peers[peer.name] = _status(status)
-            problems += _backlog_problems(peer.name, status, limits, now)
-        except SyncError as error:
-            problems.append(str(error))
-    last, dead = wiring.store().lease(pair.name).last, wiring.store().open_dead_letters(pair.name)
-    if dead:
-        problems.append(f"{dead} dead letter(s) wait for somebody; see sync_dead_letters")
-    if last and last.get("brakes"):
-        problems.append(f"the last run, {last['run_id']}, held a mass delete; see its brakes in sync_runs")
-    if last and not last["success"]:
-        problems.append(f"the last run, {last['run_id']}, failed; see sync_runs")
-    if last and now - last["completed_at"] > timedelta(hours=limits.last_success_hours):
-        problems.append(f"the last run ended {instant(last['completed_at'])}; is the scheduler's job enabled?")
-    shown = {**last, "completed_at": instant(last["completed_at"])} if last else None
-    return {"peers": peers, "last_run": shown, "dead_letters": dead, "problems": problems}
+def replay(request: Request, call: Call) -> Answer:
+    """Replay the dead letters that the request asks for and answer with what became of each."""
+    return replay_asked(parse(request, ReplayRequest), call)
 
 
-def _status(status: Status) -> dict[str, Any]:
-    oldest = instant(status.oldest_pending_at) if status.oldest_pending_at else None
-    return {"pending": status.pending, "failed": status.failed, "oldest_pending_at": oldest, "clock": instant(status.now)}
-
-
-def _backlog_problems(name: str, status: Status, limits: Health, now: datetime) -> list[str]:
-    problems = []
-    if status.oldest_pending_at and now - status.oldest_pending_at > timedelta(hours=limits.oldest_pending_hours):
-        problems.append(f"{name}: changes have been waiting since {instant(status.oldest_pending_at)}")
-    apart = abs((status.now - now).total_seconds())
-    if apart > limits.clock_seconds:
-        problems.append(f"{name}: its clock is {apart:.0f} s off the functions'; mend its time service")
-    return problems
+def replay_asked(asked: ReplayRequest, call: Call) -> Answer:
+    """Replay the dead letters that are asked for; 200 whatever becomes of them."""
+    pairs, store = wiring.pairs(), wiring.store()
+    pair = pairs[replays.pair_asked(asked, pairs, store)]
+    order = Order(call.run_id, allow_mass_delete=asked.allow_mass_delete)
+    letters = replays.chosen(pair, asked, store)
+    log = wiring.log().bind(requestId=call.request_id)
+    ended = replays.replay(pair, letters, order, store, wiring.now, log, asked.by)
+    counts = dict(Counter(each.outcome for each in ended))
+    more = asked.id is None and len(letters) == asked.max
+    return call.answer(True, {"letters": [each.as_json() for each in ended], "counts": counts, "left_over": more}, []), 200
 
 
 def _error(error: SyncError) -> dict[str, Any]:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared import wire
 from shared.conflicts import Conflicts
 from shared.errors import AlreadyRunning
-from shared.model import Billed, Change, Problem
-from shared.naming import state_id
-from shared.native import size_of, stored
-from shared.peers.documents import Contended, Snapshot, Write
-from shared.peers.layout import ROOM_FOR_VALUES
+from shared.letters import DEAD_LETTERS, Letter, letter_body, letter_of, letter_path
+from shared.model import Billed, Change, Problem, RecordId
+from shared.naming import is_document_id, state_id
+from shared.native import stored
+from shared.peers.documents import Contended, Documents, Snapshot, Write
+from shared.peers.layout import CONFLICTS, QUEUE
 from shared.report import Report
 from shared.retry import Patience
 
-RUNS, LEASES, DEAD_LETTERS, CHECKPOINTS = "sync_runs", "sync_leases", "sync_dead_letters", "sync_checkpoints"
+RUNS, LEASES, AUDIT, CHECKPOINTS = "sync_runs", "sync_leases", "sync_audit", "sync_checkpoints"
 RUN_RETENTION = timedelta(days=400)
 CLOSING = Billed(reads=1, writes=2)
 """What `finish` itself costs; a run's record cannot count the writing of itself."""
@@ -44,6 +44,10 @@ class Lease:
 
 class Store(Conflicts):
     """State of all pairs, kept through `documents`."""
+
+    def on(self, documents: Documents) -> Store:
+        """Return the same state, kept through other documents."""
+        return type(self)(documents)
 
     def lease(self, pair: str) -> Lease:
         """Return who syncs the pair (one read)."""
@@ -97,34 +101,26 @@ class Store(Conflicts):
         self, pair: str, source: str, refused: Mapping[str, tuple[Change | None, Problem]], run_id: str, now: datetime
     ) -> None:
         """Keep, by queue id, what the other side will never accept, with the reason; None stands for what is no change."""
-        bodies = {_letter_path(pair, source, id): _letter(pair, source, id, *letter) for id, letter in refused.items()}
-        self._write([Write(path, body | {"status": "open", "run_id": run_id, "last_at": now}) for path, body in bodies.items()])
+        places = {letter_path(pair, source, id): (id, *letter) for id, letter in refused.items()}
+        known, _ = self.documents.get(list(places)) if places else ({}, now)
+        bodies = {path: letter_body(pair, source, *each, known[path].fields, now) for path, each in places.items()}
+        self._write([Write(path, body | {"status": "open", "run_id": run_id}) for path, body in bodies.items()])
 
     def postpone(
         self, pair: str, source: str, waiting: Sequence[tuple[Change, Problem]], patience: Patience, now: datetime
     ) -> set[str]:
-        """Count one more attempt at each of these changes; return the ids of those that have been tried long enough."""
-        paths = {_letter_path(pair, source, each.id): (each, problem) for each, problem in waiting}
-        known, _ = self.documents.get(list(paths)) if paths else ({}, now)
-        spent: set[str] = set()
-        writes = []
-        for path, (each, problem) in paths.items():
-            attempts, since = known[path].fields.get("attempts", 0) + 1, known[path].fields.get("since", now)
-            if patience.spent(attempts, since, now):
-                spent.add(each.id)
-            body = _letter(pair, source, each.id, each, problem) | {
-                "attempts": attempts,
-                "since": since,
-                "last_at": now,
-                "status": "waiting",
-            }
-            writes.append(Write(path, body))
-        self._write(writes)
-        return spent
+        """Count one more attempt at each of these changes; return the ids of those that have been tried long enough, whose
+        attempt is not counted yet: they are to be refused."""
+        places = {letter_path(pair, source, each.id): (each.id, each, problem) for each, problem in waiting}
+        known, _ = self.documents.get(list(places)) if places else ({}, now)
+        bodies = {path: letter_body(pair, source, *each, known[path].fields, now) for path, each in places.items()}
+        spent = {path for path, body in bodies.items() if patience.spent(body["attempts"], body["first_at"], now)}
+        self._write([Write(path, body | {"status": "waiting"}) for path, body in bodies.items() if path not in spent])
+        return {places[path][0] for path in spent}
 
     def forget_waiting(self, pair: str, source: str, ids: Sequence[str]) -> None:
         """Drop the attempts counted for changes that went through after all."""
-        self._write([Write(_letter_path(pair, source, id), None) for id in ids])
+        self._write([Write(letter_path(pair, source, id), None) for id in ids])
 
     def open_dead_letters(self, pair: str) -> int:
         """Return how many dead letters of a pair wait for somebody."""
@@ -134,6 +130,41 @@ class Store(Conflicts):
         """Return the ids of up to 500 changes that are being tried again and again."""
         rows = self.documents.query(DEAD_LETTERS, {"pair": pair, "from": source, "status": "waiting"})
         return {str(row.fields["change_id"]) for row in rows}
+
+    def letter(self, id: str) -> Letter | None:
+        """Return a dead letter by the id of its document; None if there is none."""
+        path = f"{DEAD_LETTERS}/{id}"
+        found = self.documents.get([path])[0][path] if is_document_id(id) else None
+        return letter_of(found) if found and found.exists else None
+
+    def letters(self, pair: str, equal: Mapping[str, str], limit: int) -> list[Letter]:
+        """Return up to `limit` open dead letters of a pair whose documents have these values, in the order of ids."""
+        rows = self.documents.query(DEAD_LETTERS, {"pair": pair, "status": "open", **equal}, None, limit)
+        return [letter_of(row) for row in rows]
+
+    def update_letters(self, bodies: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write these fields of dead letters, by id."""
+        self._write([Write(f"{DEAD_LETTERS}/{id}", body, tuple(body), True) for id, body in bodies.items()])
+
+    def conflicts(self, pair: str, equal: Mapping[str, str], limit: int) -> list[Snapshot]:
+        """Return up to `limit` open conflicts of a pair whose documents have these values."""
+        return self.documents.query(CONFLICTS, {"pair": pair, "status": "open", **equal}, None, limit)
+
+    def about(self, record: RecordId) -> dict[str, list[Snapshot]]:
+        """Return what lies in the queue, among the conflicts and the dead letters about a record, by collection."""
+        named = {"entity": record.entity, "key": stored("key", record.key)}
+        found = {name: self._all(name, named) for name in (QUEUE, CONFLICTS, DEAD_LETTERS)}
+        return {name: [row for row in rows if row.fields.get("tenant") == record.tenant] for name, rows in found.items()}
+
+    def _all(self, collection: str, equal: Mapping[str, str]) -> list[Snapshot]:
+        rows = self.documents.query(collection, equal)
+        while len(page := self.documents.query(collection, equal, rows[-1].path.rpartition("/")[2]) if rows else []):
+            rows += page
+        return rows
+
+    def audit(self, id: str, body: Mapping[str, Any]) -> None:
+        """Note who did what. A later note under the same id adds to it; no values in it."""
+        self._write([Write(f"{AUDIT}/{id}", body, tuple(body))])
 
 
 def _run_path(report: Report) -> str:
@@ -152,30 +183,3 @@ def _run(report: Report, now: datetime) -> dict[str, Any]:
         "failure": failure,
         "expire_at": now + RUN_RETENTION,
     }
-
-
-def _letter_path(pair: str, source: str, id: str) -> str:
-    return f"{DEAD_LETTERS}/{state_id(pair, source, id)}"
-
-
-def _letter(pair: str, source: str, id: str, change: Change | None, problem: Problem) -> dict[str, Any]:
-    return {
-        "pair": pair,
-        "from": source,
-        "entity": change.record.entity if change else None,
-        "tenant": stored("tenant", change.record.tenant) if change else None,
-        "key": stored("key", change.record.key) if change else None,
-        "change_id": id,
-        "change": _shown(change) if change else None,
-        "reason": problem.code,
-        "message": problem.message,
-        "fields": dict(problem.fields),
-    }
-
-
-def _shown(change: Change) -> Any:
-    """Return a change as its dead letter shows it; the values of one too large for a document stay in its queue alone."""
-    body = stored("change", wire.change_to_json(change))
-    if size_of(body) <= ROOM_FOR_VALUES:
-        return body
-    return stored("change", wire.change_to_json(change, lambda name, value: None)) | {"values": "too large to be shown here"}

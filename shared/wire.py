@@ -75,6 +75,15 @@ def change_from_json(body: Mapping[str, Any], names: tuple[str, ...] | None = No
         raise TerminalRecord("malformed", f"a change is not as the REST contract has it ({type(error).__name__})") from None
 
 
+def record_named_in(body: Mapping[str, Any]) -> RecordId | None:
+    """Return the record that what is no change is about, as far as it says so."""
+    try:
+        tenant = body.get("tenant")
+        return RecordId(_text(body["entity"]), _text(body["key"]), _text(tenant) if tenant else None)
+    except (KeyError, ValueError):
+        return None
+
+
 def _text(key: object) -> str:
     if not isinstance(key, str) or not key:
         raise ValueError

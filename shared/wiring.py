@@ -138,6 +138,7 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         billed=documents().billed,
         patience=Patience(limits.retry_attempts, timedelta(hours=limits.retry_hours)),
         run_time=timedelta(seconds=limits.run_seconds),
+        max_billed=limits.billed_operations,
         initial_winner=spec.initial_winner,
         entities={each.name: each for each in spec.mapped()},
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},

@@ -46,12 +46,13 @@ def _listens(port: int) -> bool:
 
 def test_the_bundle_is_imported_without_a_setting_a_network_or_a_client(bundle: Path) -> None:
     code = (
-        "import main; from shared import wiring; print(wiring.settings.cache_info().misses, wiring.documents.cache_info().misses)"
+        "import main, sys; from shared import wiring; "
+        "print(wiring.settings.cache_info().misses, wiring.documents.cache_info().misses, 'typer' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=bundle, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "0 0"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, "0 0 False"), done.stderr
 
 
 def test_every_synced_collection_has_its_tracker(bundle: Path) -> None:
@@ -59,7 +60,12 @@ def test_every_synced_collection_has_its_tracker(bundle: Path) -> None:
 
     kinds = discover(bundle / "main.py")
     assert {name for name, kind in kinds.items() if kind == "cloudevent"} == set(triggers(bundle / "sync.yaml"))
-    assert {name for name, kind in kinds.items() if kind == "http"} == {"bidirectional_sync", "reconcile", "sync_health"}
+    assert {name for name, kind in kinds.items() if kind == "http"} == {
+        "bidirectional_sync",
+        "reconcile",
+        "replay_dead_letters",
+        "sync_health",
+    }
 
 
 @pytest.mark.stack

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FUNCTION = 40
-PEERS = {"rest_queue", "firestore", "memory", "ojs", "bakalari", "neo4j"}
+PEERS = {"rest_queue", "firestore", "memory", "standin", "ojs", "bakalari", "neo4j"}
 CONCRETE = {f"peers.{name}" for name in (*PEERS, "documents", "layout")}
 GOOGLE = ("google", "firebase_admin", "grpc")
 
@@ -83,6 +83,11 @@ PURE = {
     "digests": {"model"},
     "comparing": {"model", "errors", "canonical", "naming"},
     "peers.base": {"model", "policy", "digests"},
+    "brake": {"model", "report", "peers.base"},
+    "stage": {"model", "native", "peers.documents", "peers.protobuf"},
+    "letters": {"model", "errors", "naming", "native", "wire", "peers.documents", "peers.layout"},
+    "story": {"model", "wire", "letters"},
+    "explain": {"model", "errors", "canonical", "native", "wire", "story", "letters", "peers.layout"},
 }
 
 
@@ -91,12 +96,15 @@ def test_a_room_imports_only_what_lies_below_it(room, allowed):
     assert uses(ROOMS[room]) <= allowed
 
 
+TERMINAL = {"__main__", "cli", "shown", "terminal"}
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
         ["engine", "reconcile", "mending", "full", "quick", "progress", "run", "fates"],
-        {*CONCRETE, "wiring", "service", "events", "config"},
+        {*CONCRETE, "wiring", "service", "events", "config", "stage", "preview", "replay"},
     ),
+    "a replay and a preview build nothing": (["replay", "preview", "facts"], {"wiring", "service", "events", "config"}),
+    "nothing leans on the command line": ([room for room in ROOMS if room not in TERMINAL], TERMINAL),
     "a peer knows nothing of what is done with it": (
         [room for room in ROOMS if room.startswith("peers.")],
         {"engine", "reconcile", "mending", "run", "store", "wiring", "service", "events", "tracker", "config", "report", "log"},
@@ -130,6 +138,14 @@ def test_no_two_rooms_lean_on_each_other():
     while free := {room for room, below in left.items() if not below & set(left)}:
         left = {room: below for room, below in left.items() if room not in free}
     assert left == {}, "these rooms lie on a circle, or above one"
+
+
+def test_what_only_the_command_line_needs_is_imported_nowhere_else():
+    wanted = {
+        room: {name.partition(".")[0] for name in names_imported(ast.walk(tree(path)))} & {"typer", "rich"}
+        for room, path in ROOMS.items()
+    }
+    assert {room for room, found in wanted.items() if found} <= TERMINAL
 
 
 def test_the_functions_only_know_the_two_doors():
@@ -247,7 +263,7 @@ def test_only_wiring_builds_clients_peers_and_the_store():
 
 def test_only_wiring_and_the_door_read_the_environment():
     readers = {room for room, path in ROOMS.items() if "os" in names_imported(ast.walk(tree(path)))}
-    assert readers <= {"wiring", "config", "service"}
+    assert readers <= {"wiring", "config", "service", "cli"}
 
 
 def test_the_backend_never_imports_the_library():

@@ -21,6 +21,7 @@ from shared.mapping import Entity, Field, Type
 from shared.model import RecordId, Scope
 from shared.peers.firestore import FirestorePeer
 from shared.peers.memory import MemoryPeer
+from shared.preview import rehearse
 from shared.reconcile import Task, reconcile
 from shared.report import Report
 from shared.run import Order, Pair
@@ -163,13 +164,14 @@ class World:
         while self.events():
             self.deliver()
 
-    def sync(self, work: Callable[..., Report] = sync, **order: Any) -> Report:
+    def sync(self, work: Callable[..., Report] = sync, dry_run: bool = False, **options: Any) -> Report:
         self.clock.tick(0.01)
-        report = work(self.pair, Order(f"run-{next(self.runs)}", **order), self.store, self.clock, self.log)
+        order = Order(f"run-{next(self.runs)}", **options)
+        if dry_run:
+            return rehearse(work, self.pair, order, self.store, self.clock)
+        report = work(self.pair, order, self.store, self.clock, self.log)
         self.clock.tick(0.01)
-        assert report.dry_run or all(tally.even for tally in report.directions.values()), (
-            "every change that was read is accounted for"
-        )
+        assert all(tally.even for tally in report.directions.values()), "every change that was read is accounted for"
         return report
 
     def settle(self) -> None:

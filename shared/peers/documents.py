@@ -57,8 +57,8 @@ class Write:
     seen: Snapshot | Literal[True] | None = None
 
 
-OK, INVALID, NOT_FOUND, ALREADY_EXISTS = 0, 3, 5, 6
-LOST_RACE = frozenset({NOT_FOUND, ALREADY_EXISTS, 9, 10})
+OK, INVALID, NOT_FOUND, ALREADY_EXISTS, NOT_AS_SEEN = 0, 3, 5, 6, 9
+LOST_RACE = frozenset({NOT_FOUND, ALREADY_EXISTS, NOT_AS_SEEN, 10})
 """gRPC codes of single writes in a bulk request: a precondition that failed, or an aborted write."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Self
 
 from shared import wire
 from shared.errors import TerminalRecord, Transient
 from shared.model import Acknowledgement, Change, Page, Problem, Scope, Stamp, Status
 from shared.native import loaded
-from shared.peers.documents import NOT_FOUND, OK, Snapshot, Write
+from shared.peers.documents import NOT_FOUND, OK, Documents, Snapshot, Write
 from shared.peers.firestore_apply import FirestoreApply
 from shared.peers.layout import QUEUE, RETENTION
 
@@ -18,6 +19,11 @@ OLDEST_SEEN_AMONG = 200
 
 class FirestorePeer(FirestoreApply):
     """The records, and the queue of what was changed in them. Behaves as `Peer` says."""
+
+    def on(self, documents: Documents) -> Self:
+        """Return the same peer over other documents; it waits for nothing."""
+        entities = [layout.entity for layout in self.layouts.values()]
+        return type(self)(self.name, documents, self.pair, entities, self.now, lambda seconds: None)
 
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield the pending queue entries in the order of their ids: a record's lie together, and in order."""
@@ -50,7 +56,7 @@ class FirestorePeer(FirestoreApply):
             try:
                 changes.append(wire.change_from_json({**row.fields, "id": id}, names, loaded))
             except TerminalRecord as error:
-                malformed[id] = Problem(error.code, str(error))
+                malformed[id] = Problem(error.code, str(error), record=wire.record_named_in(row.fields))
         return Page(changes, malformed)
 
     def acknowledge(self, run_id: str, done: Acknowledgement) -> None:

@@ -49,7 +49,8 @@ class FirestoreRecords:
         """Put what is adopted into `found` and return the records that have to be read again."""
         pairs = {id: (self._layout(id).path(id), self._layout(id).tombstone_path(id)) for id in ids}
         snapshots, _ = self.documents.get([path for path, _ in pairs.values()])
-        missing = [grave for path, grave in pairs.values() if not snapshots[path].exists]
+        gone = [id for id, (path, _) in pairs.items() if self._layout(id).held(id, snapshots[path]).values is None]
+        missing = [pairs[id][1] for id in gone]
         graves, _ = self.documents.get(missing) if missing else ({}, None)
         again = []
         for id, (path, grave) in pairs.items():
@@ -119,6 +120,12 @@ class FirestoreRecords:
         except Contended:
             return False
         return True
+
+    def unseen(self, record: RecordId) -> tuple[str, ...]:
+        """Return the fields of a record that were edited and not adopted yet."""
+        layout = self._layout(record)
+        path = layout.path(record)
+        return layout.held(record, self.documents.get([path])[0][path]).unseen()
 
     def _layout(self, record: RecordId) -> Layout:
         return self.layouts[record.entity]

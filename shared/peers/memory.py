@@ -165,10 +165,16 @@ class MemoryPeer:
         return [Record(id, version) for id, version in held.items() if version.known or id in self.rows]
 
     def records(self, scope: Scope, entity: str, after: str | None = None) -> Iterator[list[Record]]:
-        """Yield the live records, adopted, in the order of their keys."""
-        ids = sorted(self._ids(scope, entity), key=lambda id: (id.key, id.tenant or ""))
-        for start in range(0, len(ids), scope.page_size):
-            yield self.read(ids[start : start + scope.page_size])
+        """Yield the live records, adopted, in the order of their keys; those that come in meanwhile too, as a cursor would."""
+        last: tuple[str, str] | None = None
+        while ids := self._next(scope, entity, last):
+            yield self.read(ids)
+            last = _place(ids[-1])
+
+    def _next(self, scope: Scope, entity: str, after: tuple[str, str] | None) -> list[RecordId]:
+        return sorted((id for id in self._ids(scope, entity) if after is None or _place(id) > after), key=_place)[
+            : scope.page_size
+        ]
 
     def _ids(self, scope: Scope, entity: str) -> list[RecordId]:
         return [id for id in self.rows if id.entity == entity and self._within(id, scope)]
@@ -200,3 +206,7 @@ class MemoryPeer:
     def values(self, record: RecordId) -> Mapping[str, Json] | None:
         """Return a record's live values, nulls left out; None if it is not there."""
         return self._held(record).values
+
+
+def _place(id: RecordId) -> tuple[str, str]:
+    return id.key, id.tenant or ""

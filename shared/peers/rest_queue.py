@@ -77,7 +77,7 @@ class RestQueue:
                 entity = self.entities[row["entity"]]
                 changes.append(wire.change_from_json(row, entity.names, entity.from_backend))
             except TerminalRecord as error:
-                malformed[_id(row, number)] = Problem(error.code, str(error))
+                malformed[_id(row, number)] = Problem(error.code, str(error), record=wire.record_named_in(row))
             except (KeyError, TypeError):
                 malformed[_id(row, number)] = Problem("malformed", "a change names no entity that was asked for")
         return Page(changes, malformed)

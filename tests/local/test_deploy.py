@@ -140,7 +140,7 @@ def test_every_synced_collection_has_rules():
 
 
 def test_the_shell_scripts_are_clean():
-    scripts = ["deploy.sh", ".ci/run", "local/venv.sh"]
+    scripts = ["deploy.sh", "bothways", ".ci/run", "local/venv.sh"]
     shellcheck = Path(sys.executable).with_name("shellcheck")
     program = str(shellcheck) if shellcheck.exists() else shutil.which("shellcheck")
     if program is None:

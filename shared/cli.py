@@ -1,0 +1,217 @@
+"""The command line. Works in this process, with the environment variables that the functions are configured by."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from shared import service, shown, wiring
+from shared.explain import known, tell
+from shared.facts import gather
+from shared.model import RecordId
+from shared.terminal import FAILED, NEEDS_SOMEBODY, RUNNING, USAGE, fail, known_name, show, variables, working
+
+EXIT_CODES = (
+    "Exit codes: 0 all is well; 1 something failed, or is not there; 2 wrong usage; 3 done, but somebody must look (dead "
+    "letters, held deletes, health problems); 4 the pair is being synced by another run."
+)
+app = typer.Typer(
+    help="Keeps a Django-style backend and Firestore in step. " + EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Asked = TypeVar("Asked", bound=service.RunRequest)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+PairName = Annotated[str | None, typer.Option("--pair", help="One pair instead of all.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="The record's tenant, where the entity has any.")]
+Entity = Annotated[str | None, typer.Option("--entity", help="Only those of this entity.")]
+Entities = Annotated[list[str] | None, typer.Option("--entity", help="Only this entity; may be given more than once.")]
+Direction = Annotated[str | None, typer.Option("--direction", help="One way only, such as django_to_firestore.")]
+Keys = Annotated[list[str] | None, typer.Option("--key", help="Only this record of the one --entity; may be repeated.")]
+Quick = Annotated[bool, typer.Option("--quick", help="By digests: a billed read for a thousand records; misses lost triggers.")]
+Restart = Annotated[bool, typer.Option("--restart", help="From the first record, even if an earlier one was cut off.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and what it would cost. Writes nothing.")]
+MaxChanges = Annotated[int | None, typer.Option("--max-changes", min=1, help="Stop after about so many changes.")]
+MaxBilled = Annotated[int | None, typer.Option("--max-billed", min=1, help="Stop before so many billed operations are passed.")]
+Plan = Annotated[str | None, typer.Option("--allow-mass-delete", metavar="PLAN", help="Let the deletes of this plan pass.")]
+Most = Annotated[int, typer.Option("--max", min=1, max=1000, help="At most so many.")]
+
+
+@app.callback()
+def _settings(
+    env: Annotated[
+        Path | None, typer.Option("--env", metavar="FILE", help="Read environment variables from lines of NAME=VALUE first.")
+    ] = None,
+) -> None:
+    if env is not None:
+        os.environ.update(variables(env))
+
+
+def _entity_known(name: str | None) -> None:
+    if name is not None:
+        known_name("entity", name, (entity for pair in wiring.settings().pairs.values() for entity in pair.entities))
+
+
+def _pairs(named: str | None) -> list[str]:
+    there = wiring.settings().pairs
+    return [known_name("pair", named, there)] if named else list(there)
+
+
+@app.command(epilog=EXIT_CODES)
+def explain(entity: str, key: str, tenant: Tenant = None, as_json: Json = False) -> None:
+    """Tell the story of one record.
+
+    Who wrote what and when, what became of it and why, and how the record is now on both sides.
+    """
+    with working():
+        _entity_known(entity)
+        settings = wiring.settings()
+        pair = settings.pair_of(entity)
+        tenants = settings.pairs[pair].entities[entity].tenants
+        if tenants and tenant is None:
+            fail(f"a record of {entity!r} has a tenant; name it with --tenant: {', '.join(tenants)}", USAGE)
+        record = RecordId(entity, key, known_name("tenant", tenant, tenants) if tenant else None)
+        facts = gather(wiring.pairs()[pair], record, wiring.store())
+        if not known(facts):
+            fail(f"nothing is known of this {entity}: neither side holds it, and nothing that was kept is about it")
+        told = tell(facts, wiring.now()).as_json()
+    show(told, as_json, shown.story)
+
+
+@app.command(epilog=EXIT_CODES)
+def sync(
+    pair: PairName = None,
+    entity: Entities = None,
+    tenant: Tenant = None,
+    direction: Direction = None,
+    dry_run: DryRun = False,
+    max_changes: MaxChanges = None,
+    max_billed: MaxBilled = None,
+    allow_mass_delete: Plan = None,
+    as_json: Json = False,
+) -> None:
+    """Carry over what waits in the queues."""
+    asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "direction": direction, "dry_run": dry_run}
+    asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
+    _run(service.sync_asked, service.SyncRequest, asked, as_json)
+
+
+@app.command(epilog=EXIT_CODES)
+def reconcile(
+    pair: PairName = None,
+    entity: Entities = None,
+    tenant: Tenant = None,
+    key: Keys = None,
+    quick: Quick = False,
+    restart: Restart = False,
+    dry_run: DryRun = False,
+    max_changes: MaxChanges = None,
+    max_billed: MaxBilled = None,
+    allow_mass_delete: Plan = None,
+    as_json: Json = False,
+) -> None:
+    """Compare both sides whole and mend what differs.
+
+    The first load is nothing else.
+    """
+    asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "dry_run": dry_run, "keys": key or None}
+    asked |= {"mode": "quick" if quick else "full", "restart": restart}
+    asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
+    _run(service.reconcile_asked, service.ReconcileRequest, asked, as_json)
+
+
+def _run(work: Callable[[Asked, service.Call], service.Answer], kind: type[Asked], asked: dict[str, Any], as_json: bool) -> None:
+    with working():
+        for entity in asked["entities"] or ():
+            _entity_known(entity)
+        _pairs(asked["pair"])
+        body, status = work(kind.model_validate(asked | {"entities": asked["entities"] or None}), _call())
+    show(body, as_json, shown.runs)
+    raise typer.Exit(_code(body, status))
+
+
+def _call() -> service.Call:
+    now = wiring.now()
+    return service.Call(uuid.uuid4().hex, f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:12]}", False, now)
+
+
+def _code(body: Mapping[str, Any], status: int) -> int:
+    if status == 409:
+        return RUNNING
+    if not body["success"]:
+        return FAILED
+    pairs = body["result"]["pairs"].values()
+    return NEEDS_SOMEBODY if any(each["brakes"] or each["dead_letters"] for each in pairs) else 0
+
+
+@app.command(epilog=EXIT_CODES)
+def health(as_json: Json = False) -> None:
+    """Say how all is, and what needs somebody."""
+    with working():
+        body, status = service.health(_call())
+    show(body, as_json, shown.health)
+    raise typer.Exit(0 if status == 200 else NEEDS_SOMEBODY)
+
+
+@app.command(epilog=EXIT_CODES)
+def dead_letters(pair: PairName = None, entity: Entity = None, most: Most = 100, as_json: Json = False) -> None:
+    """List refused changes, and why they were."""
+    with working():
+        _entity_known(entity)
+        pairs = _pairs(pair)
+        wanted = {"entity": entity} if entity else {}
+        found = [shown.letter(each) for name in pairs for each in wiring.store().letters(name, wanted, most)]
+    show(found, as_json, shown.letters)
+
+
+@app.command(epilog=EXIT_CODES)
+def conflicts(pair: PairName = None, entity: Entity = None, most: Most = 100, as_json: Json = False) -> None:
+    """List conflicts that nobody has settled.
+
+    With both values, and which of them stands.
+    """
+    with working():
+        _entity_known(entity)
+        pairs = _pairs(pair)
+        wanted = {"entity": entity} if entity else {}
+        found = [shown.conflict(each) for name in pairs for each in wiring.store().conflicts(name, wanted, most)]
+    show(found, as_json, shown.conflicts)
+
+
+@app.command(epilog=EXIT_CODES)
+def replay(
+    id: Annotated[str | None, typer.Option("--id", help="The letter with this id, as `dead-letters` lists it.")] = None,
+    entity: Entity = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Only those that were refused for this reason.")] = None,
+    pair: PairName = None,
+    most: Most = 100,
+    by: Annotated[str, typer.Option("--by", envvar="USER", help="Who asks for it, for sync_audit.")] = "operator",
+    allow_mass_delete: Plan = None,
+    as_json: Json = False,
+) -> None:
+    """Try refused changes once more.
+
+    After their cause was mended. Name them by id, entity or reason. What was superseded since overwrites nothing.
+    """
+    asked = {
+        "id": id,
+        "entity": entity,
+        "reason": reason,
+        "pair": pair,
+        "max": most,
+        "by": by,
+        "allow_mass_delete": allow_mass_delete,
+    }
+    with working():
+        _entity_known(entity)
+        body, _ = service.replay_asked(service.ReplayRequest.model_validate(asked), _call())
+    show(body, as_json, shown.replayed)
+    done = all(each["outcome"] in {"replayed", "superseded"} for each in body["result"]["letters"])
+    raise typer.Exit(0 if done else NEEDS_SOMEBODY)

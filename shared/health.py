@@ -1,0 +1,51 @@
+"""How a pair is doing, and what about it needs somebody."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.config import Health
+from shared.errors import SyncError
+from shared.model import Status, instant
+from shared.run import Pair
+from shared.store import Store
+
+
+def pair_health(pair: Pair, limits: Health, store: Store, now: datetime) -> dict[str, Any]:
+    """Return a pair's figures by peer, its last run, its dead letters, and `problems`: what needs somebody, in sentences."""
+    problems: list[str] = []
+    peers: dict[str, Any] = {}
+    for peer in (pair.left, pair.right):
+        try:
+            status = peer.status(pair.scope)
+            peers[peer.name] = _status(status)
+            problems += _backlog_problems(peer.name, status, limits, now)
+        except SyncError as error:
+            problems.append(str(error))
+    last, dead = store.lease(pair.name).last, store.open_dead_letters(pair.name)
+    if dead:
+        problems.append(f"{dead} dead letter(s) wait for somebody; see sync_dead_letters")
+    if last and last.get("brakes"):
+        problems.append(f"the last run, {last['run_id']}, held a mass delete; see its brakes in sync_runs")
+    if last and not last["success"]:
+        problems.append(f"the last run, {last['run_id']}, failed; see sync_runs")
+    if last and now - last["completed_at"] > timedelta(hours=limits.last_success_hours):
+        problems.append(f"the last run ended {instant(last['completed_at'])}; is the scheduler's job enabled?")
+    shown = {**last, "completed_at": instant(last["completed_at"])} if last else None
+    return {"peers": peers, "last_run": shown, "dead_letters": dead, "problems": problems}
+
+
+def _status(status: Status) -> dict[str, Any]:
+    oldest = instant(status.oldest_pending_at) if status.oldest_pending_at else None
+    return {"pending": status.pending, "failed": status.failed, "oldest_pending_at": oldest, "clock": instant(status.now)}
+
+
+def _backlog_problems(name: str, status: Status, limits: Health, now: datetime) -> list[str]:
+    problems = []
+    if status.oldest_pending_at and now - status.oldest_pending_at > timedelta(hours=limits.oldest_pending_hours):
+        problems.append(f"{name}: changes have been waiting since {instant(status.oldest_pending_at)}")
+    apart = abs((status.now - now).total_seconds())
+    if apart > limits.clock_seconds:
+        problems.append(f"{name}: its clock is {apart:.0f} s off the functions'; mend its time service")
+    return problems

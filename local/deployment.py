@@ -43,9 +43,10 @@ def jobs(content: Any, served: Mapping[str, str], schedules: Mapping[str, Mappin
         if job["function"] not in served:
             raise StackError(f"scheduler/jobs.yaml: {job['name']} calls {job['function']}, which is no function")
         for pair, own in schedules.items() if job.get("per_pair") else [("", {})]:
+            own = own if job.get("own_schedule") else {}
             times = {"schedule": own.get("cron", job["schedule"]), "time_zone": own.get("time_zone", job["time_zone"])}
             named = {"name": f"{job['name']}-{pair}" if pair else job["name"]}
-            body = json.dumps({"pair": pair} if pair else {})
+            body = json.dumps(({"pair": pair} if pair else {}) | job.get("body", {}))
             yield ["job", *(str((job | times | named)[field]) for field in JOB_FIELDS), body]
 
 

@@ -147,6 +147,14 @@ def _raw_insert(entity: str, key: str, fields: Mapping[str, Any]) -> None:
         cursor.execute(f"INSERT INTO {model._meta.db_table} ({names}) VALUES ({marks})", [key, *fields.values()])  # noqa: S608
 
 
+def _sql(statement: str, rows: Iterable[Iterable[Any]]) -> None:
+    """Run one statement over many rows, as a script of the database's keeper does, past Django."""
+    from django.db import connection, transaction
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(statement, [list(row) for row in rows])
+
+
 def _rows(entity: str) -> list[dict[str, Any]]:
     """Return every record with its key among its fields, for entities whose keys are unique per tenant only."""
     model, _ = _model(entity)
@@ -201,6 +209,7 @@ _ACTIONS: Mapping[str, Callable[..., Any]] = {
     "save": _save,
     "update": _update,
     "raw": _raw,
+    "sql": _sql,
     "delete": _delete,
     "dump": _dump,
     "empty": _empty,

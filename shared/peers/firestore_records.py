@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 from shared.digests import HASHES, Digest, Hashed
-from shared.errors import Transient
+from shared.errors import TerminalRecord, Transient
 from shared.index import Held
 from shared.mapping import SYNC_FIELD, Entity
 from shared.model import Conflict, Record, RecordId, Scope
 from shared.naming import document_id
-from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot
+from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot, Write
 from shared.peers.layout import Layout, conflict_writes, noted_hash
 from shared.peers.protobuf import Within
 
 BUCKET, HASH = f"{SYNC_FIELD}.bucket", f"{SYNC_FIELD}.hash"
+ADOPTED_AT_ONCE = 100
 ROUNDS = 6
 """How often a record that keeps being edited is read again before it waits for the next run."""
 
@@ -52,19 +54,40 @@ class FirestoreRecords:
         gone = [id for id, (path, _) in pairs.items() if self._layout(id).held(id, snapshots[path]).values is None]
         missing = [pairs[id][1] for id in gone]
         graves, _ = self.documents.get(missing) if missing else ({}, None)
-        again = []
+        again: dict[RecordId, Snapshot] = {}
         for id, (path, grave) in pairs.items():
             held = self._layout(id).held(id, snapshots[path], graves.get(grave))
             if adopting and held.unseen():
-                self.adopt(id, snapshots[path])
-                again.append(id)
+                again[id] = snapshots[path]
             elif held.unseen():
                 found[id] = Record(id, self._layout(id).adoption(id, snapshots[path])[1])
             elif held.version().known or held.values is not None:
                 found[id] = Record(id, held.version())
         if adopting:
             self._note_hashes([(id, snapshots[path]) for id, (path, _) in pairs.items() if id in found])
-        return again
+        for start in range(0, len(again), ADOPTED_AT_ONCE):
+            self._adopt_all(dict(islice(again.items(), start, start + ADOPTED_AT_ONCE)))
+        return list(again)
+
+    def _adopt_all(self, documents: Mapping[RecordId, Snapshot]) -> None:
+        """Adopt the unseen edits of these documents in one commit; where one of them stands in the way, in ever smaller ones."""
+        try:
+            self.documents.commit(self._adoptions(documents))
+        except (Contended, TerminalRecord) as error:
+            if len(documents) > 1:
+                half = len(documents) // 2
+                self._adopt_all(dict(islice(documents.items(), half)))
+                self._adopt_all(dict(islice(documents.items(), half, None)))
+            elif isinstance(error, TerminalRecord):
+                raise
+
+    def _adoptions(self, documents: Mapping[RecordId, Snapshot], before: Snapshot | None = None) -> list[Write]:
+        """Return the writes that adopt these documents. One without an index may be new over a tombstone, which is read."""
+        layouts = {id: self._layout(id) for id in documents}
+        blind = {id: layouts[id].tombstone_path(id) for id, each in documents.items() if not layouts[id].held(id, each).index}
+        graves, _ = self.documents.get(list(blind.values())) if blind else ({}, None)
+        made = (layouts[id].adoption(id, each, graves.get(blind.get(id, "")), before) for id, each in documents.items())
+        return [write for _, _, writes in made for write in writes]
 
     def _note_hashes(self, read: Sequence[tuple[RecordId, Snapshot]]) -> None:
         """Mend the hashes that do not fit what their documents hold, as after a field was added to sync.yaml. What changed
@@ -109,14 +132,8 @@ class FirestoreRecords:
     def adopt(self, record: RecordId, document: Snapshot, before: Snapshot | None = None) -> bool:
         """Adopt the unseen edits of a document in one commit; False if it is no longer as it was read. `before`: the
         document as it was before the edit, if that is known."""
-        layout = self._layout(record)
-        tombstone = None
-        if not layout.held(record, document).index:
-            path = layout.tombstone_path(record)
-            tombstone = self.documents.get([path])[0][path]
-        _, _, writes = layout.adoption(record, document, tombstone, before)
         try:
-            self.documents.commit(writes)
+            self.documents.commit(self._adoptions({record: document}, before))
         except Contended:
             return False
         return True

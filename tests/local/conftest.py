@@ -16,6 +16,11 @@ def bidirectional_sync(request):
     return {"path": request.path, "shared": shared.__file__}
 
 
+@functions_framework.http
+def reconcile(request):
+    return {}
+
+
 @functions_framework.cloud_event
 def track_member_changes(event):
     print(json.dumps({"seen": event["type"]}), flush=True)

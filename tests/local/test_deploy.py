@@ -14,8 +14,10 @@ import yaml
 from local.deployment import functions, jobs
 from local.errors import StackError
 from local.triggers import triggers
+from shared.service import ReconcileRequest, SyncRequest
 
 ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = {"bidirectional_sync": "http", "reconcile": "http"}
 ARGUMENTS = ("--dry-run", "--project", "demo-project", "--django-url", "https://django.example/felagar/api/sync")
 
 
@@ -49,13 +51,15 @@ def test_a_dry_run_prints_every_command_in_order(deployable):
         ["firebase", "deploy", "--only", "firestore:rules,firestore:indexes", "--project"],
         ["gcloud", "functions", "deploy", "bidirectional_sync", "--project"],
         ["gcloud", "functions", "add-invoker-policy-binding", "bidirectional_sync", "--project"],
+        ["gcloud", "functions", "deploy", "reconcile", "--project"],
+        ["gcloud", "functions", "add-invoker-policy-binding", "reconcile", "--project"],
         ["gcloud", "functions", "deploy", "track_member_changes", "--project"],
-        ["gcloud", "scheduler", "jobs", "create", "http"],
+        *(["gcloud", "scheduler", "jobs", "create", "http"] for _ in range(3)),
     ]
 
 
 def test_the_nightly_job_calls_the_sync_with_a_signed_token(deployable):
-    job = commands(deployable)[-1]
+    job = commands(deployable)[-3]
     options = dict(itertools.pairwise(job))
     url = "https://europe-west1-demo-project.cloudfunctions.net/bidirectional_sync"
     assert options["--schedule"] == "30 3 * * *"
@@ -64,8 +68,25 @@ def test_the_nightly_job_calls_the_sync_with_a_signed_token(deployable):
     assert (options["--attempt-deadline"], options["--max-retry-attempts"]) == ("1800s", "3")
 
 
+def test_whole_peers_are_compared_quickly_each_night_and_fully_once_a_week(deployable):
+    wanted = []
+    for job in commands(deployable)[-2:]:
+        options = dict(itertools.pairwise(job))
+        wanted.append((job[5], options["--schedule"], options["--uri"].rpartition("/")[2], json.loads(options["--message-body"])))
+    assert wanted == [
+        ("bothways-quick-members", "30 4 * * 1-6", "reconcile", {"pair": "members", "mode": "quick"}),
+        ("bothways-full-members", "30 4 * * 0", "reconcile", {"pair": "members", "mode": "full"}),
+    ]
+
+
+def test_the_bodies_of_the_jobs_are_what_their_functions_take():
+    kinds = {"bidirectional_sync": SyncRequest, "reconcile": ReconcileRequest}
+    for job in yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())["jobs"]:
+        kinds[job["function"]].model_validate(job.get("body", {}))
+
+
 def test_functions_are_told_that_iam_guards_them_and_nobody_else_gets_in(deployable):
-    _, http, binding, event, _ = commands(deployable)
+    _, http, binding, _, _, event, *_ = commands(deployable)
     for command in (http, event):
         (env,) = [part for part in command if part.startswith("--set-env-vars=")]
         assert env.removeprefix("--set-env-vars=").split(",") == [
@@ -123,7 +144,7 @@ def test_a_job_that_calls_no_function_is_refused(change, complaint):
     content = yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())
     content["jobs"][0] |= {"function": "nothing"} | change
     with pytest.raises(StackError, match=complaint):
-        list(jobs(content, {"bidirectional_sync": "http"}, {"members": {}}))
+        list(jobs(content, FUNCTIONS, {"members": {}}))
 
 
 @pytest.mark.parametrize("text", ["", "pairs: {}\nx: [", "pairs: [a]", "pairs: {a: {entities: {b: {}}}}"])
@@ -161,8 +182,12 @@ def test_the_index_of_a_document_is_exempt_save_for_hash_and_bucket():
 def test_each_pair_is_called_for_itself_and_at_its_own_time():
     content = yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())
     own = {"members": {}, "schools": {"cron": "0 5 * * 1", "time_zone": "Europe/Prague"}}
-    rows = list(jobs(content, {"bidirectional_sync": "http"}, own))
+    rows = list(jobs(content, FUNCTIONS, own))
     assert [(row[1], row[2], row[3], row[-1]) for row in rows] == [
         ("bothways-nightly-members", "30 3 * * *", "Atlantic/Reykjavik", '{"pair": "members"}'),
         ("bothways-nightly-schools", "0 5 * * 1", "Europe/Prague", '{"pair": "schools"}'),
+        ("bothways-quick-members", "30 4 * * 1-6", "Atlantic/Reykjavik", '{"pair": "members", "mode": "quick"}'),
+        ("bothways-quick-schools", "30 4 * * 1-6", "Atlantic/Reykjavik", '{"pair": "schools", "mode": "quick"}'),
+        ("bothways-full-members", "30 4 * * 0", "Atlantic/Reykjavik", '{"pair": "members", "mode": "full"}'),
+        ("bothways-full-schools", "30 4 * * 0", "Atlantic/Reykjavik", '{"pair": "schools", "mode": "full"}'),
     ]

@@ -38,7 +38,7 @@ def host(tree, tmp_path, log):
 
 def test_every_function_is_served_from_the_bundle(host, tmp_path, log):
     assert json.loads(call("GET", f"{host}/")[1]) == {
-        "functions": {"bidirectional_sync": "http", "track_member_changes": "cloudevent"}
+        "functions": {"bidirectional_sync": "http", "reconcile": "http", "track_member_changes": "cloudevent"}
     }
 
     status, body = call("POST", f"{host}/bidirectional_sync", {})

@@ -44,6 +44,14 @@ class BadRequest(SyncError):
     """The caller asked for something that does not exist or makes no sense."""
 
 
+class UnknownId(SyncError):
+    """The caller named something that is not there."""
+
+
+class NotOpen(SyncError):
+    """What the caller wants to decide was decided, or overtaken, before."""
+
+
 class Refused(SyncError):
     """The caller is not who may call this. `status` is 401 or 403."""
 

@@ -13,12 +13,14 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import TypeVar
 
-from shared.canonical import same
+from shared.disputes import Disputes, in_step, open_disputes
 from shared.engine import carry, record_conflicts, whole_change
+from shared.held import apply_by_policy
 from shared.log import Log
-from shared.model import Action, Change, Conflict, Outcome, Problem, Record, RecordId, Value, Version, side_stamp, stamp_after
+from shared.model import Action, Change, Conflict, Outcome, Policy, Problem, Record, RecordId, Value, Version, side_stamp
 from shared.peers.base import Peer
 from shared.report import Report, Tally
+from shared.resolution import after
 from shared.run import Order, Pair, Run, directions, execute
 from shared.store import Store
 
@@ -43,9 +45,10 @@ def _reconcile(run: Run, doing: bool) -> bool:
     if not doing:
         return True
     _drain(run)
+    disputes = open_disputes(run)
     for entity in run.pair.scope.entities:
         for tenant in run.pair.tenants_of(entity):
-            _reconcile_entity(run, entity, tenant)
+            _reconcile_entity(run, entity, tenant, disputes)
     return True
 
 
@@ -57,13 +60,13 @@ def _drain(run: Run) -> None:
         carry(run, source, target, run.report.directions.setdefault(name, Tally()), _declared_wins(run))
 
 
-def _reconcile_entity(run: Run, entity: str, tenant: str | None) -> None:
-    figures = {"compared": 0, "equal": 0, "different": 0, "repaired": 0, "put_back": 0}
+def _reconcile_entity(run: Run, entity: str, tenant: str | None, disputes: Disputes) -> None:
+    figures = {"compared": 0, "equal": 0, "different": 0, "repaired": 0, "put_back": 0, "in_conflict": 0}
     run.report.reconciled[f"{entity} of {tenant}" if tenant else entity] = figures
     scope = replace(run.pair.scope, tenant=tenant)
     left = chain.from_iterable(run.pair.left.records(scope, entity, not run.order.dry_run))
     right = chain.from_iterable(run.pair.right.records(scope, entity, not run.order.dry_run))
-    differing = _differing(left, right, figures)
+    differing = _undisputed(_differing(left, right, figures), figures, disputes)
     for some in _in_chunks(differing, AT_ONCE):
         if not run.goes_on():
             run.report.left_over = True
@@ -73,41 +76,46 @@ def _reconcile_entity(run: Run, entity: str, tenant: str | None) -> None:
             _mend(run, some, figures)
 
 
-def _differing(left: Iterator[Record], right: Iterator[Record], figures: dict[str, int]) -> Iterator[RecordId]:
-    """Yield the records that are not the same on both sides. Both come about in the order of keys; one that comes out of
-    turn is yielded needlessly, and found equal when it is read again."""
+def _undisputed(
+    differing: Iterator[tuple[RecordId, Version, Version]], figures: dict[str, int], disputes: Disputes
+) -> Iterator[RecordId]:
+    """Yield the records that differ in more than what waits for somebody's decision."""
+    for id, mine, theirs in differing:
+        disputed = disputes.get(id)
+        if disputed and (in_step(mine, theirs, disputed) or not (mine.known and theirs.known)):
+            figures["in_conflict"] += 1
+        else:
+            yield id
+
+
+def _differing(
+    left: Iterator[Record], right: Iterator[Record], figures: dict[str, int]
+) -> Iterator[tuple[RecordId, Version, Version]]:
+    """Yield the records that are not the same on both sides, with what either holds. Both come about in the order of keys;
+    one that comes out of turn is yielded needlessly, and found equal when it is read again."""
     mine, theirs = next(left, None), next(right, None)
     while mine or theirs:
         figures["compared"] += 1
         if mine and theirs and mine.id == theirs.id:
-            if _same(mine.version, theirs.version):
+            if in_step(mine.version, theirs.version):
                 figures["equal"] += 1
             else:
-                yield mine.id
+                yield mine.id, mine.version, theirs.version
             mine, theirs = next(left, None), next(right, None)
         elif theirs is None or (mine and mine.id.key <= theirs.id.key):
             if mine:
-                yield mine.id
+                yield mine.id, mine.version, Version()
             mine = next(left, None)
         else:
-            yield theirs.id
+            yield theirs.id, Version(), theirs.version
             theirs = next(right, None)
-
-
-def _same(one: Version, other: Version) -> bool:
-    if one.deleted != other.deleted or one.fields.keys() != other.fields.keys():
-        return False
-    return all(
-        value.stamp == other.fields[name].stamp and same(value.value, other.fields[name].value)
-        for name, value in one.fields.items()
-    )
 
 
 def _mend(run: Run, ids: Sequence[RecordId], figures: dict[str, int]) -> None:
     run.pair.left.read(ids), run.pair.right.read(ids)
     _drain(run)
     left, right = _by_id(run.pair.left.read(ids)), _by_id(run.pair.right.read(ids))
-    still = [id for id in ids if id not in run.waiting and not _same(_held(left, id), _held(right, id))]
+    still = [id for id in ids if id not in run.waiting and not in_step(_held(left, id), _held(right, id))]
     figures["put_back"] += sum((id in left) != (id in right) for id in still)
     figures["repaired"] += len(ids) - sum(id in run.waiting for id in ids)
     _send(run, [left[id] for id in still if id in left], run.pair.left, run.pair.right)
@@ -128,7 +136,7 @@ def _send(run: Run, records: Sequence[Record], source: Peer, target: Peer) -> No
         return
     tally = run.report.directions.setdefault(f"{source.name}_to_{target.name}", Tally())
     changes = [_whole(record) for record in records]
-    results = target.apply(changes, run.order.run_id)
+    results = apply_by_policy(run, source, target, changes)
     conflicts = [each for result in results for each in result.conflicts]
     record_conflicts(run, target, conflicts)
     ended = zip(changes, results, strict=True)
@@ -151,8 +159,9 @@ def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | Non
 
     def found(target: Peer, conflicts: Sequence[Conflict]) -> None:
         side = "local" if target.name == declared else "incoming"
-        lost = [each for each in conflicts if each.base is None and each.winner != side]
-        changes = [change for each in lost if (change := _again(each, side, declared, run.now()))]
+        by_time = [each for each in conflicts if each.base is None and each.rule == Policy.LAST_WRITE_WINS]
+        lost = [each for each in by_time if each.winner != side]
+        changes = [change for each in lost if (change := _again(each, side, declared))]
         for peer in (run.pair.left, run.pair.right) if changes else ():
             peer.apply(changes, run.order.run_id)
         run.store.overrule({each.id: side for each in lost}, "initial_winner")
@@ -160,11 +169,11 @@ def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | Non
     return found
 
 
-def _again(conflict: Conflict, side: str, origin: str, now: datetime) -> Change | None:
+def _again(conflict: Conflict, side: str, origin: str) -> Change | None:
     wanted, other = (conflict.local, conflict.incoming) if side == "local" else (conflict.incoming, conflict.local)
     if not isinstance(wanted, Value) or not isinstance(other, Value):
         return None
-    stamp = stamp_after(now, origin, [side_stamp(wanted), side_stamp(other)])
+    stamp = after([side_stamp(wanted), side_stamp(other)], origin)
     fields = {conflict.field: Value(wanted.value, stamp)}
     return Change(f"initial:{conflict.id}", conflict.record, Action.UPDATE, fields, {conflict.field: other.stamp})
 

@@ -18,14 +18,17 @@ from werkzeug.exceptions import BadRequest as NoJson
 from shared import engine, wiring
 from shared import reconcile as whole
 from shared.config import Health
-from shared.errors import AlreadyRunning, BadRequest, ConfigError, Refused, SyncError, unforeseen
+from shared.errors import AlreadyRunning, BadRequest, ConfigError, NotOpen, Refused, SyncError, UnknownId, unforeseen
 from shared.model import Status, instant
 from shared.report import Failure, Report
+from shared.resolve import Decision
+from shared.resolve import resolve as decide
 from shared.run import Order, Pair
 
 Answer = tuple[dict[str, Any], int]
 Body = TypeVar("Body", bound=BaseModel)
 Work = Callable[[Pair, Order], Report]
+ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, UnknownId: 404, NotOpen: 409}
 
 
 class SyncRequest(BaseModel):
@@ -70,15 +73,15 @@ class Call:
 def answering(
     request: Request, work: Callable[[Call], Answer], method: str = "POST"
 ) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Return what `work` answers, or why it could not be asked: 400, 401, 403, 405, 409 or 500."""
+    """Return what `work` answers, or why it could not be asked: 400, 401, 403, 404, 405, 409 or 500."""
     call = _call(request)
     try:
         authenticate(request)
         body, status = work(call) if request.method == method else _wrong_method(call, request.method, method)
     except Refused as error:
         body, status = call.answer(False, {}, [_error(error)]), error.status
-    except BadRequest as error:
-        body, status = call.answer(False, {}, [_error(error)]), 400
+    except tuple(ANSWERED) as error:
+        body, status = call.answer(False, {}, [_error(error)]), ANSWERED[type(error)]
     except ConfigError as error:
         wiring.log()("sync_fail", str(error), "ERROR", requestId=call.request_id)
         said = {"kind": "ConfigError", "message": "the functions are not configured rightly; their log says where"}
@@ -184,8 +187,15 @@ def reconcile(call: Call) -> Work:
     )
 
 
+def resolve(request: Request, call: Call) -> Answer:
+    """Decide a conflict as the request says."""
+    log = wiring.log().bind(requestId=call.request_id)
+    done = decide(wiring.pairs(), wiring.store(), wiring.now, log, parse(request, Decision))
+    return call.answer(True, {"conflict": done}, []), 200
+
+
 def health(call: Call) -> Answer:
-    """Return backlogs, oldest pending, last run and dead letters of every pair; 503 where something needs somebody."""
+    """Return backlogs, last run, dead letters and open conflicts of every pair; 503 where something needs somebody."""
     pairs = {name: _pair_health(pair, wiring.settings().pairs[name].health) for name, pair in wiring.pairs().items()}
     problems = [{"pair": name, "message": text} for name, each in pairs.items() for text in each["problems"]]
     return call.answer(not problems, {"pairs": pairs}, problems), 503 if problems else 200
@@ -203,6 +213,8 @@ def _pair_health(pair: Pair, limits: Health) -> dict[str, Any]:
     last, dead = wiring.store().lease(pair.name).last, wiring.store().open_dead_letters(pair.name)
     if dead:
         problems.append(f"{dead} dead letter(s) wait for somebody; see sync_dead_letters")
+    if conflicts := wiring.store().count_open_conflicts(pair.name):
+        problems.append(f"{conflicts} conflict(s) wait for somebody's decision; see the open ones in sync_conflicts")
     if last and last.get("brakes"):
         problems.append(f"the last run, {last['run_id']}, held a mass delete; see its brakes in sync_runs")
     if last and not last["success"]:
@@ -210,7 +222,7 @@ def _pair_health(pair: Pair, limits: Health) -> dict[str, Any]:
     if last and now - last["completed_at"] > timedelta(hours=limits.last_success_hours):
         problems.append(f"the last run ended {instant(last['completed_at'])}; is the scheduler's job enabled?")
     shown = {**last, "completed_at": instant(last["completed_at"])} if last else None
-    return {"peers": peers, "last_run": shown, "dead_letters": dead, "problems": problems}
+    return {"peers": peers, "last_run": shown, "dead_letters": dead, "open_conflicts": conflicts, "problems": problems}
 
 
 def _status(status: Status) -> dict[str, Any]:

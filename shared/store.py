@@ -10,7 +10,7 @@ from typing import Any
 from shared import wire
 from shared.conflicts import Conflicts
 from shared.errors import AlreadyRunning
-from shared.model import Billed, Change, Problem
+from shared.model import Billed, Change, Problem, instant
 from shared.naming import state_id
 from shared.native import size_of, stored
 from shared.peers.documents import Contended, Snapshot, Write
@@ -18,7 +18,7 @@ from shared.peers.layout import ROOM_FOR_VALUES
 from shared.report import Report
 from shared.retry import Patience
 
-RUNS, LEASES, DEAD_LETTERS = "sync_runs", "sync_leases", "sync_dead_letters"
+RUNS, LEASES, DEAD_LETTERS, AUDIT = "sync_runs", "sync_leases", "sync_dead_letters", "sync_audit"
 RUN_RETENTION = timedelta(days=400)
 CLOSING = Billed(reads=1, writes=2)
 """What `finish` itself costs; a run's record cannot count the writing of itself."""
@@ -83,6 +83,11 @@ class Store(Conflicts):
         """Return a run's record, empty if there is none."""
         path = f"{RUNS}/{state_id(pair, run_id)}"
         return self.documents.get([path])[0][path].fields
+
+    def audit(self, what: str, id: str, by: str, at: datetime, **more: Any) -> None:
+        """Note who did what to what, and when; no values. The same call writes the same entry."""
+        body = {"what": what, "id": id, "by": by, "at": at, "expire_at": at + RUN_RETENTION} | more
+        self._write([Write(f"{AUDIT}/{state_id(what, id, at=instant(at))}", body)])
 
     def refuse(
         self, pair: str, source: str, refused: Mapping[str, tuple[Change | None, Problem]], run_id: str, now: datetime

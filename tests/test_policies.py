@@ -11,7 +11,7 @@ import pytest
 from test_invariants import Crash, at, failing
 from world import ENTITY, World
 
-from shared.mapping import Entity, Field, Type
+from shared.mapping import Entity, Type
 from shared.model import Policy
 from shared.resolution import BY_LAST_WRITE
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from shared.canonical import same
 from shared.conflicts import Kept
-from shared.model import RecordId, Stamp, Version, side_stamp
+from shared.model import RecordId, Version, side_stamp
+from shared.resolution import state_of
 from shared.run import Run
 
 Disputes = Mapping[RecordId, frozenset[str]]
@@ -47,11 +48,6 @@ def _stands(kept: Kept, left: Version | None, right: Version | None) -> bool:
     conflict = kept.conflict
     states = {state_of(each or Version(), conflict.field) for each in (left, right)}
     return states == {side_stamp(conflict.local), side_stamp(conflict.incoming)} or bool(kept.notes.get("resolving"))
-
-
-def state_of(version: Version, name: str) -> Stamp | None:
-    """Return the stamp of what a peer holds of a field: of the record's delete, or of the field's value."""
-    return version.deleted or (version.fields[name].stamp if name in version.fields else None)
 
 
 def in_step(one: Version, other: Version, disputed: frozenset[str] = frozenset()) -> bool:

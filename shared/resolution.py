@@ -207,6 +207,11 @@ def onto(change: Change, wanted: Version, held: Version) -> Change | None:
     return Change(change.id, change.record, action, fields, base, wanted.deleted, seen)
 
 
+def state_of(version: Version, name: str) -> Stamp | None:
+    """Return the stamp of what a peer holds of a field: of the record's delete, or of the field's value."""
+    return version.deleted or (version.fields[name].stamp if name in version.fields else None)
+
+
 def after(stamps: list[Stamp], origin: str) -> Stamp:
     """Return the stamp of a write at `origin` right after all of `stamps`."""
     return stamp_after(stamp_time(max(stamps)), origin, stamps)

@@ -18,10 +18,10 @@ from werkzeug.exceptions import BadRequest as NoJson
 from shared import engine, wiring
 from shared import reconcile as whole
 from shared.config import Health
+from shared.decision import Decision
 from shared.errors import AlreadyRunning, BadRequest, ConfigError, NotOpen, Refused, SyncError, UnknownId, unforeseen
 from shared.model import Status, instant
 from shared.report import Failure, Report
-from shared.resolve import Decision
 from shared.resolve import resolve as decide
 from shared.run import Order, Pair
 

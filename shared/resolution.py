@@ -197,7 +197,7 @@ def _record_wanted(change: Change, mine: Version, theirs: Version, stamp: Stamp,
 def onto(change: Change, wanted: Version, held: Version) -> Change | None:
     """Return the change that makes a peer that holds `held` hold `wanted` too, based on just that; None if it does already."""
     fields = {name: each for name, each in wanted.fields.items() if held.deleted or not _equal(held.fields.get(name), each)}
-    if wanted.deleted is None and held.deleted is None and not fields:
+    if wanted.deleted is None and not fields:
         return None
     if wanted.deleted is not None and wanted.deleted == held.deleted:
         return None

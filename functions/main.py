@@ -29,6 +29,12 @@ def replay_dead_letters(request: Request) -> ResponseReturnValue:
 
 
 @functions_framework.http
+def resolve_conflict(request: Request) -> ResponseReturnValue:
+    """Keep one side of a conflict, or a value given, on both sides."""
+    return service.answering(request, lambda call: service.resolve(request, call))
+
+
+@functions_framework.http
 def sync_health(request: Request) -> ResponseReturnValue:
     """Say whether all is well: 200, or 503 with what needs somebody."""
     return service.answering(request, service.health, method="GET")

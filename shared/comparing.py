@@ -59,9 +59,9 @@ def side_by_side(left: Iterator[Record], right: Iterator[Record]) -> Iterator[tu
         mine, theirs = next(left, None) if here else mine, next(right, None) if there else theirs
 
 
-def alike(one: Version, other: Version) -> bool:
-    """Return whether two sides hold the same values, stamps and delete."""
-    return one.deleted == other.deleted and not differing_fields(one, other)
+def alike(one: Version, other: Version, but: frozenset[str] = frozenset()) -> bool:
+    """Return whether two sides hold the same values, stamps and delete, save in the fields named in `but`."""
+    return one.deleted == other.deleted and but.issuperset(differing_fields(one, other))
 
 
 def differing_fields(one: Version, other: Version) -> list[str]:

@@ -105,11 +105,12 @@ def _named(record: RecordId) -> dict[str, Any]:
 
 def _kept(row: Snapshot) -> Kept:
     body, id = row.fields, row.path.rpartition("/")[2]
-    record = RecordId(body["entity"], body["key"], body["tenant"])
-    name, base = body["field"], body.get("base")
-    sides = {each: _side(name, body[each]) for each in ("local", "incoming")}
-    left_out = frozenset(each for each in sides if body[each].get("left_out"))
-    conflict = Conflict(id, record, name, body["winner"], **sides, base=base and parse_stamp(base), rule=body["rule"])
+    record, name, base = RecordId(body["entity"], body["key"], body["tenant"]), body["field"], body.get("base")
+    local, incoming = (_side(name, body[each]) for each in ("local", "incoming"))
+    left_out = frozenset(each for each in ("local", "incoming") if body[each].get("left_out"))
+    conflict = Conflict(
+        id, record, name, body["winner"], local, incoming, base and parse_stamp(base), body["rule"], body.get("resolution")
+    )
     return Kept(conflict, body["pair"], body["status"], body, left_out)
 
 

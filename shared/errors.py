@@ -48,6 +48,10 @@ class NotFound(SyncError):
     """The caller named something that is not there."""
 
 
+class NotOpen(SyncError):
+    """What the caller wants to decide was decided, or overtaken, before."""
+
+
 class Refused(SyncError):
     """The caller is not who may call this. `status` is 401 or 403."""
 

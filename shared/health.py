@@ -13,7 +13,8 @@ from shared.store import Store
 
 
 def pair_health(pair: Pair, limits: Health, store: Store, now: datetime) -> dict[str, Any]:
-    """Return a pair's figures by peer, its last run, its dead letters, and `problems`: what needs somebody, in sentences."""
+    """Return a pair's figures by peer, its last run, its dead letters and open conflicts, and `problems`: what needs
+    somebody, in sentences."""
     problems: list[str] = []
     peers: dict[str, Any] = {}
     for peer in (pair.left, pair.right):
@@ -26,6 +27,8 @@ def pair_health(pair: Pair, limits: Health, store: Store, now: datetime) -> dict
     last, dead = store.lease(pair.name).last, store.open_dead_letters(pair.name)
     if dead:
         problems.append(f"{dead} dead letter(s) wait for somebody; see sync_dead_letters")
+    if conflicts := store.count_open_conflicts(pair.name):
+        problems.append(f"{conflicts} conflict(s) wait for somebody's decision; see the open ones in sync_conflicts")
     if last and last.get("brakes"):
         problems.append(f"the last run, {last['run_id']}, held a mass delete; see its brakes in sync_runs")
     if last and not last["success"]:
@@ -33,7 +36,7 @@ def pair_health(pair: Pair, limits: Health, store: Store, now: datetime) -> dict
     if last and now - last["completed_at"] > timedelta(hours=limits.last_success_hours):
         problems.append(f"the last run ended {instant(last['completed_at'])}; is the scheduler's job enabled?")
     shown = {**last, "completed_at": instant(last["completed_at"])} if last else None
-    return {"peers": peers, "last_run": shown, "dead_letters": dead, "problems": problems}
+    return {"peers": peers, "last_run": shown, "dead_letters": dead, "open_conflicts": conflicts, "problems": problems}
 
 
 def _status(status: Status) -> dict[str, Any]:

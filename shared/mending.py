@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shared.comparing import alike, differing_fields
+from shared.disputes import Disputes, disputed
 from shared.engine import record_conflicts, say_brakes, whole_change
 from shared.errors import TerminalRecord
 from shared.held import apply_by_policy
@@ -58,57 +59,84 @@ class Delete:
     stamp: Stamp
 
 
-def mend(run: Run, ids: Sequence[RecordId], found: Comparison, drain: Callable[[Run], bool], deletes: list[Delete]) -> bool:
-    """Compare these records anew, make alike those that differ, and count what became of them, read again.
+@dataclass
+class Mender:
+    """Mends the records of one entity, of one tenant, and counts what becomes of them in `found`.
 
-    `drain` empties both queues and says whether anything was in them. Deletes are only noted, in `deletes`: the brake must see
-    all that there are before one of them passes. Returns whether the run lasted so long.
+    `drain` empties both queues and says whether anything was in them. Deletes are only noted at first: the brake must see all
+    that there are before one of them passes.
     """
-    ends = Ends()
-    before = _read_both(run, ids, ends)
-    different = [id for id in ids if id in ends.broken or not before.alike(id)]
-    _count(found, ids, before, different, ends)
-    if not different:
-        return True
-    if drain(run):
-        before = _read_both(run, different, ends)
-    if run.report.left_over:
-        found.waiting += len(different)
-        return False
-    still = [id for id in different if id not in ends.broken | run.waiting and not before.alike(id)]
-    noted = [each for id in still for each in _deletes(run, id, *before.versions(id))]
-    deletes += noted
-    apart = {each.id for each in noted}
-    sent = [id for id in still if id not in apart]
-    after = _exchange(run, sent, before, ends)
-    for id in different:
-        if id not in apart:
-            _note_end(run, found, id, after if id in sent else before, ends)
-            found.put_back += id in sent and before.only_one(id) and after.alike(id)
-    return True
 
+    run: Run
+    scope: Scope
+    found: Comparison
+    disputes: Disputes
+    drain: Callable[[Run], bool]
+    deletes: list[Delete] = field(default_factory=list)
 
-def mend_deletes(run: Run, scope: Scope, deletes: Sequence[Delete], found: Comparison) -> bool:
-    """Carry over deletes that no queue held, all that there are of the entity in `scope`, unless they are held by the brake.
-
-    Returns whether the run lasted so long.
-    """
-    held: set[RecordId] = set()
-    for source, target in ((run.pair.left, run.pair.right), (run.pair.right, run.pair.left)):
-        mine = {f"{state_id(each.id.tenant, each.id.key)}:{each.stamp}": each.id for each in deletes if each.side == source.name}
-        held |= {mine[name] for name in (run.brakes.held_of(run.way(source, target, scope), mine) if mine else ())}
-    say_brakes(run)
-    found.held += len(held)
-    passing = [each.id for each in deletes if each.id not in held]
-    for start in range(0, len(passing), scope.page_size):
-        if not run.goes_on():
-            found.waiting += len(passing) - start
+    def mend(self, ids: Sequence[RecordId]) -> bool:
+        """Compare these records anew and make alike those that differ. Returns whether the run lasted so long."""
+        run, ends = self.run, Ends()
+        before = _read_both(run, ids, ends)
+        different = self._compared(ids, before, ends)
+        if not different:
+            return True
+        if self.drain(run):
+            before = _read_both(run, different, ends)
+        if run.report.left_over:
+            self.found.waiting += len(different)
             return False
-        some, ends = passing[start : start + scope.page_size], Ends()
-        after = _exchange(run, some, _read_both(run, some, ends), ends)
-        for id in some:
-            _note_end(run, found, id, after, ends)
-    return True
+        still = [id for id in different if id not in ends.broken | run.waiting and not before.alike(id)]
+        noted = [each for id in still for each in _deletes(run, id, *before.versions(id))]
+        apart = {each.id for each in noted}
+        self.deletes += noted
+        sent = [id for id in still if id not in apart]
+        after = _exchange(run, sent, before, ends)
+        for id in different:
+            if id not in apart:
+                self._note_end(id, after if id in sent else before, ends)
+                self.found.put_back += id in sent and before.only_one(id) and after.alike(id)
+        return True
+
+    def _compared(self, ids: Sequence[RecordId], both: Both, ends: Ends) -> list[RecordId]:
+        """Count what differs, and return what of it may be mended: not what waits for somebody's decision."""
+        different = [id for id in ids if id in ends.broken or not both.alike(id)]
+        left_alone = {id for id in different if disputed(*both.versions(id), self.disputes.get(id, frozenset()))}
+        _count(self.found, ids, both, different, ends)
+        self.found.in_conflict += len(left_alone)
+        return [id for id in different if id not in left_alone]
+
+    def carry_deletes(self) -> bool:
+        """Carry over deletes that no queue held, all that were noted, unless the brake holds them. Returns whether the run lasted
+        so long."""
+        run, held = self.run, self._held()
+        self.found.held += len(held)
+        passing = [each.id for each in self.deletes if each.id not in held]
+        for start in range(0, len(passing), self.scope.page_size):
+            if not run.goes_on():
+                self.found.waiting += len(passing) - start
+                return False
+            some, ends = passing[start : start + self.scope.page_size], Ends()
+            after = _exchange(run, some, _read_both(run, some, ends), ends)
+            for id in some:
+                self._note_end(id, after, ends)
+        return True
+
+    def _held(self) -> set[RecordId]:
+        run, held = self.run, set[RecordId]()
+        for source, target in ((run.pair.left, run.pair.right), (run.pair.right, run.pair.left)):
+            mine = {f"{_name(each.id)}:{each.stamp}": each.id for each in self.deletes if each.side == source.name}
+            held |= {mine[name] for name in (run.brakes.held_of(run.way(source, target, self.scope), mine) if mine else ())}
+        say_brakes(run)
+        return held
+
+    def _note_end(self, id: RecordId, both: Both, ends: Ends) -> None:
+        end = _end(self.run, id, both, ends)
+        setattr(self.found, end, getattr(self.found, end) + 1)
+
+
+def _name(id: RecordId) -> str:
+    return state_id(id.tenant, id.entity, id.key)
 
 
 def _deletes(run: Run, id: RecordId, left: Version, right: Version) -> Iterator[Delete]:
@@ -122,11 +150,6 @@ def _exchange(run: Run, ids: Sequence[RecordId], before: Both, ends: Ends) -> Bo
     _send(run, (before.left[id] for id in ids if id in before.left), run.pair.left, run.pair.right, ends)
     _send(run, (before.right[id] for id in ids if id in before.right), run.pair.right, run.pair.left, ends)
     return _read_both(run, ids, ends) if ids else before
-
-
-def _note_end(run: Run, found: Comparison, id: RecordId, both: Both, ends: Ends) -> None:
-    end = _end(run, id, both, ends)
-    setattr(found, end, getattr(found, end) + 1)
 
 
 def _count(found: Comparison, ids: Sequence[RecordId], both: Both, different: Sequence[RecordId], ends: Ends) -> None:
@@ -172,7 +195,7 @@ def _read(run: Run, peer: Peer, ids: Sequence[RecordId], ends: Ends) -> Records:
 
 
 def _give_up(run: Run, peer: Peer, id: RecordId, error: TerminalRecord) -> None:
-    letter = {state_id(id.tenant, id.entity, id.key): (None, Problem(error.code, str(error)))}
+    letter = {_name(id): (None, Problem(error.code, str(error)))}
     run.store.refuse(run.pair.name, peer.name, letter, run.order.run_id, run.now())
     run.log("dead_letter", str(error), "ERROR", reason=error.code, **run.log.record(id))
 

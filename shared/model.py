@@ -171,7 +171,8 @@ Winner: TypeAlias = Literal["local", "incoming", "both", "none"]
 class Conflict:
     """A field that two authors wrote, each without knowing of the other. `local` is the side that was applied to.
 
-    The winner is `both` where the values were merged, `none` while nobody has decided. `rule` says what decided.
+    The winner is `both` where the values were merged, `none` while nobody has decided. `rule` says what decided, and
+    `resolution` is the stamp of the newer write that did it, if it took one.
     """
 
     id: str
@@ -182,6 +183,7 @@ class Conflict:
     incoming: Side
     base: Stamp | None = None
     rule: str = Policy.LAST_WRITE_WINS
+    resolution: Stamp | None = None
 
     @property
     def open(self) -> bool:

@@ -16,7 +16,7 @@ from shared.canonical import canonical
 from shared.digests import Digest, Hashed
 from shared.errors import TerminalRecord
 from shared.log import Log, Muted
-from shared.model import Acknowledgement, Change, Outcome, Page, Record, RecordId, Result, Scope, Status, Value, Version
+from shared.model import Acknowledgement, Change, Outcome, Page, Problem, Record, RecordId, Result, Scope, Status, Value, Version
 from shared.peers.base import Asked, Peer, Teller
 from shared.peers.firestore import FirestorePeer
 from shared.peers.standin import StandIn
@@ -190,6 +190,13 @@ class Watched:
     def name(self) -> str:
         """The peer's own."""
         return self.peer.name
+
+    @property
+    def foresees(self) -> bool:
+        return self.peer.foresees
+
+    def refuses(self, change: Change) -> Problem | None:
+        return self.peer.refuses(change)
 
     def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
         """Apply, and note what became of what was held before."""

@@ -15,15 +15,17 @@ from itertools import islice
 from typing import Literal
 
 from shared.comparing import Batch
+from shared.disputes import Disputes, open_disputes
 from shared.engine import carry
 from shared.full import full
 from shared.log import Log
-from shared.mending import Delete, mend, mend_deletes
-from shared.model import Action, Change, Conflict, RecordId, Scope, Value, side_stamp, stamp_after
+from shared.mending import Mender
+from shared.model import Action, Change, Conflict, Policy, RecordId, Scope, Value, side_stamp
 from shared.peers.base import Peer
 from shared.progress import Progress
 from shared.quick import quick, roles
 from shared.report import Comparison, Report, Tally
+from shared.resolution import after
 from shared.run import Order, Pair, Run, directions, execute
 from shared.store import Store
 
@@ -55,30 +57,32 @@ def _reconcile(run: Run, doing: bool, task: Task) -> bool:
         return True
     progress = Progress.begun(run, resumable=task.mode == "full" and not task.keys, restart=task.restart)
     _drain(run)
+    disputes = open_disputes(run)
     for entity in run.pair.scope.entities:
         for tenant in run.pair.tenants_of(entity):
-            if not progress.passed(entity, tenant) and not _compare(run, task, progress, entity, tenant):
+            if not progress.passed(entity, tenant) and not _compare(run, task, progress, disputes, entity, tenant):
                 return True
     progress.finished()
     return True
 
 
-def _compare(run: Run, task: Task, progress: Progress, entity: str, tenant: str | None) -> bool:
+def _compare(run: Run, task: Task, progress: Progress, disputes: Disputes, entity: str, tenant: str | None) -> bool:
     """Compare and mend one entity's records, of one tenant; return whether all of them were reached."""
     scope = replace(run.pair.scope, entities=(entity,), tenant=tenant, page_size=run.page_size)
     found = run.report.reconciled.setdefault(f"{entity} of {tenant}" if tenant else entity, Comparison(task.mode))
     batches = _batches(run, task, scope, entity, progress.take_start(), found)
-    deletes: list[Delete] = []
+    mender = Mender(run, scope, found, disputes, _drain)
     while run.goes_on():
         batch = next(batches, None)
         if batch is None:
             found.note = _unknown_keys(task, found) or found.note
-            return mend_deletes(run, scope, deletes, found)
+            return mender.carry_deletes()
         found.compared += batch.compared
         found.equal += batch.compared - len(batch.differing)
-        if batch.differing and not mend(run, batch.differing, found, _drain, deletes):
+        if batch.differing and not mender.mend(batch.differing):
             return False
-        if batch.compared >= scope.page_size and not deletes:  # worth a write after that many reads; deletes wait for the end
+        if batch.compared >= scope.page_size and not mender.deletes:
+            # A checkpoint is worth a write after that many reads; before noted deletes were carried it would skip them.
             progress.reached(entity, tenant, batch.last)
     return False
 
@@ -125,8 +129,9 @@ def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | Non
 
     def found(target: Peer, conflicts: Sequence[Conflict]) -> None:
         side = "local" if target.name == declared else "incoming"
-        lost = [each for each in conflicts if each.base is None and each.winner != side]
-        changes = [change for each in lost if (change := _again(each, side, declared, run.now()))]
+        by_time = [each for each in conflicts if each.base is None and each.rule == Policy.LAST_WRITE_WINS]
+        lost = [each for each in by_time if each.winner != side]
+        changes = [change for each in lost if (change := _again(each, side, declared))]
         for peer in (run.pair.left, run.pair.right) if changes else ():
             peer.apply(changes, run.order.run_id)
         run.store.overrule({each.id: side for each in lost}, "initial_winner")
@@ -134,10 +139,10 @@ def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | Non
     return found
 
 
-def _again(conflict: Conflict, side: str, origin: str, now: datetime) -> Change | None:
+def _again(conflict: Conflict, side: str, origin: str) -> Change | None:
     wanted, other = (conflict.local, conflict.incoming) if side == "local" else (conflict.incoming, conflict.local)
     if not isinstance(wanted, Value) or not isinstance(other, Value):
         return None
-    stamp = stamp_after(now, origin, [side_stamp(wanted), side_stamp(other)])
+    stamp = after([side_stamp(wanted), side_stamp(other)], origin)
     fields = {conflict.field: Value(wanted.value, stamp)}
     return Change(f"initial:{conflict.id}", conflict.record, Action.UPDATE, fields, {conflict.field: other.stamp})

@@ -19,12 +19,12 @@ from shared.fates import fates_of
 from shared.letters import Body, Letter, finished, refused_again
 from shared.log import Log
 from shared.model import Acknowledgement, Action, Change, Outcome, Problem, Result, Stamp
-from shared.naming import state_id
 from shared.peers.base import Peer
 from shared.report import Report
 from shared.run import Order, Pair, Run, directions
 from shared.store import Store
 
+REPLAY = "replay_dead_letters"
 NOT_IN_IT = Problem(
     "not-in-the-letter",
     "the letter does not hold the change, and whose it was cannot be told or is not there any more; edit the record again at "
@@ -106,16 +106,16 @@ def replay(
     """
     if not letters:
         return []
-    audit = state_id("replay", order.run_id)
-    note = {"action": "replay_dead_letters", "by": by, "at": now(), "pair": pair.name, "letters": [each.id for each in letters]}
-    store.audit(audit, note)
+    at, about = now(), {"pair": pair.name, "letters": [each.id for each in letters]}
+    store.audit(REPLAY, order.run_id, by, at, **about, outcome="begun")
     report = Report(pair.name, order.run_id, now())
     run = Run(pair, order, store, now, log.bind(runId=order.run_id, pair=pair.name), report, pair.billed.copy(), now())
     ended = {each.id: Ended(each, each.status) for each in letters if each.status not in {"open", "waiting"}}
     for _, source, target in directions(run):
         mine = [each for each in letters if each.source == source.name and each.id not in ended]
         ended |= {each.letter.id: each for each in _replay_from(run, source, target, mine)}
-    store.audit(audit, {"outcomes": dict(Counter(each.outcome for each in ended.values())), "completed_at": now()})
+    outcome = dict(Counter(each.outcome for each in ended.values()))
+    store.audit(REPLAY, order.run_id, by, at, **about, outcome=outcome)
     return [ended[each.id] for each in letters if each.id in ended]
 
 

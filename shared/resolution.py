@@ -13,7 +13,20 @@ from shared.canonical import conflict_id, same
 from shared.joining import join
 from shared.mapping import Entity
 from shared.merge import later, merge
-from shared.model import Action, Change, Conflict, Json, Policy, Stamp, Value, Version, Winner, stamp_after, stamp_time
+from shared.model import (
+    Action,
+    Change,
+    Conflict,
+    Json,
+    Policy,
+    Stamp,
+    Value,
+    Version,
+    Winner,
+    side_stamp,
+    stamp_after,
+    stamp_time,
+)
 from shared.policy import Mode, decide
 
 BY_LAST_WRITE = "merge_by_last_write"
@@ -129,8 +142,8 @@ def _settled(change: Change, own: Value, other: Value, name: str, rules: Rules) 
     if policy is Policy.MERGE:
         return _merged(met, own, other, rules)
     winner = sides.declared(policy) or sides.left
-    chosen = own if winner == sides.source else other
-    return Value(chosen.value, after([own.stamp, other.stamp], winner)), replace(met, winner=_name(winner, sides))
+    chosen, stamp = own if winner == sides.source else other, after([own.stamp, other.stamp], winner)
+    return Value(chosen.value, stamp), replace(met, winner=_name(winner, sides), resolution=stamp)
 
 
 def _merged(met: Conflict, own: Value, other: Value, rules: Rules) -> tuple[Value, Conflict]:
@@ -139,10 +152,10 @@ def _merged(met: Conflict, own: Value, other: Value, rules: Rules) -> tuple[Valu
     joined = join(rules.entity.by_name[met.field].type, left.value, right.value, rules.base(met.field, met.base))
     stamp = after([own.stamp, other.stamp], sides.left)
     if joined is not None:
-        return Value(joined[0], stamp), replace(met, winner="both")
+        return Value(joined[0], stamp), replace(met, winner="both", resolution=stamp)
     last = later(own, other)
     winner: Winner = "incoming" if last is own else "local"
-    return Value(last.value, stamp), replace(met, winner=winner, rule=BY_LAST_WRITE)
+    return Value(last.value, stamp), replace(met, winner=winner, rule=BY_LAST_WRITE, resolution=stamp)
 
 
 def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
@@ -150,7 +163,7 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     sides, policy = rules.sides, rules.entity.policy
     winner = sides.declared(policy) or (sides.target if change.deletes else sides.source)  # `merge`: the edit lives
     stamp = after([*change.stamps, *_stamps(theirs)], winner)
-    met = decide(theirs, change, Mode.IF_UNCHANGED).conflicts
+    met = [_against_delete(each, change, theirs) for each in decide(theirs, change, Mode.IF_UNCHANGED).conflicts]
     gone = theirs.deleted and (change.deletes or mine.deleted not in {None, stamp})
     if gone or policy is Policy.LAST_WRITE_WINS or (policy is Policy.MANUAL and not met):
         return Plan(by_last_write=change)
@@ -161,9 +174,16 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     at_source = onto(change, wanted, mine)
     if change.deletes and mine.deleted is None and at_source:
         return Plan()  # its own users brought it back, and what they wrote comes by itself
-    conflicts = tuple(replace(each, winner=_name(winner, sides), rule=policy) for each in met)
+    conflicts = tuple(replace(each, winner=_name(winner, sides), rule=policy, resolution=stamp) for each in met)
     wins = winner == sides.source
     return Plan(at_source, onto(change, wanted, theirs), None, conflicts, (), tuple(change.fields) if wins else (), wins)
+
+
+def _against_delete(met: Conflict, change: Change, theirs: Version) -> Conflict:
+    """Return a conflict as one with the delete, which had seen whatever was written before it on its own side."""
+    local, incoming = theirs.deleted or met.local, (change.deleted if change.deletes else None) or met.incoming
+    id = conflict_id(met.record, met.field, side_stamp(local), side_stamp(incoming))
+    return replace(met, id=id, local=local, incoming=incoming)
 
 
 def _record_wanted(change: Change, mine: Version, theirs: Version, stamp: Stamp, lives: bool) -> Version:
@@ -177,7 +197,7 @@ def _record_wanted(change: Change, mine: Version, theirs: Version, stamp: Stamp,
 def onto(change: Change, wanted: Version, held: Version) -> Change | None:
     """Return the change that makes a peer that holds `held` hold `wanted` too, based on just that; None if it does already."""
     fields = {name: each for name, each in wanted.fields.items() if held.deleted or not _equal(held.fields.get(name), each)}
-    if wanted.deleted is None and held.deleted is None and not fields:
+    if wanted.deleted is None and not fields:
         return None
     if wanted.deleted is not None and wanted.deleted == held.deleted:
         return None
@@ -185,6 +205,11 @@ def onto(change: Change, wanted: Version, held: Version) -> Change | None:
     seen = {name: each.stamp for name, each in held.fields.items()} if wanted.deleted else {}
     action = Action.DELETE if wanted.deleted else Action.CREATE if held.deleted else Action.UPDATE
     return Change(change.id, change.record, action, fields, base, wanted.deleted, seen)
+
+
+def state_of(version: Version, name: str) -> Stamp | None:
+    """Return the stamp of what a peer holds of a field: of the record's delete, or of the field's value."""
+    return version.deleted or (version.fields[name].stamp if name in version.fields else None)
 
 
 def after(stamps: list[Stamp], origin: str) -> Stamp:

@@ -20,16 +20,19 @@ from werkzeug.exceptions import BadRequest as NoJson
 from shared import engine, wiring
 from shared import reconcile as whole
 from shared import replay as replays
-from shared.errors import AlreadyRunning, BadRequest, ConfigError, NotFound, Refused, SyncError, unforeseen
+from shared.decision import Decision
+from shared.errors import AlreadyRunning, BadRequest, ConfigError, NotFound, NotOpen, Refused, SyncError, unforeseen
 from shared.health import pair_health
 from shared.model import instant
 from shared.preview import Motion, rehearse
 from shared.report import Failure, Report
+from shared.resolve import resolve as decide
 from shared.run import Order, Pair
 
 Answer = tuple[dict[str, Any], int]
 Body = TypeVar("Body", bound=BaseModel)
 Text = Annotated[str, Field(min_length=1)]
+ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409}
 
 
 class RunRequest(BaseModel):
@@ -141,8 +144,8 @@ def answering(
         body, status = work(call) if request.method == method else _wrong_method(call, request.method, method)
     except Refused as error:
         body, status = call.answer(False, {}, [_error(error)]), error.status
-    except (BadRequest, NotFound) as error:
-        body, status = call.answer(False, {}, [_error(error)]), 400 if isinstance(error, BadRequest) else 404
+    except tuple(ANSWERED) as error:
+        body, status = call.answer(False, {}, [_error(error)]), ANSWERED[type(error)]
     except ConfigError as error:
         wiring.log()("sync_fail", str(error), "ERROR", requestId=call.request_id)
         said = {"kind": "ConfigError", "message": "the functions are not configured rightly; their log says where"}
@@ -254,6 +257,13 @@ def reconcile(request: Request, call: Call) -> Answer:
 def reconcile_asked(asked: ReconcileRequest, call: Call) -> Answer:
     """Compare and mend what is asked for."""
     return run_asked(asked, call, partial(whole.reconcile, task=asked.task()))
+
+
+def resolve(request: Request, call: Call) -> Answer:
+    """Decide a conflict as the request says."""
+    log = wiring.log().bind(requestId=call.request_id)
+    done = decide(wiring.pairs(), wiring.store(), wiring.now, log, parse(request, Decision))
+    return call.answer(True, {"conflict": done}, []), 200
 
 
 def health(call: Call) -> Answer:

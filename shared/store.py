@@ -10,7 +10,7 @@ from typing import Any
 from shared.conflicts import Conflicts
 from shared.errors import AlreadyRunning
 from shared.letters import DEAD_LETTERS, Letter, letter_body, letter_of, letter_path
-from shared.model import Billed, Change, Problem, RecordId
+from shared.model import Billed, Change, Problem, RecordId, instant
 from shared.naming import is_document_id, state_id
 from shared.native import stored
 from shared.peers.documents import Contended, Documents, Snapshot, Write
@@ -97,6 +97,11 @@ class Store(Conflicts):
         """Keep how far a run came; None forgets it."""
         self._write([Write(f"{CHECKPOINTS}/{name}", body)])
 
+    def audit(self, what: str, id: str, by: str, at: datetime, **more: Any) -> None:
+        """Note who did what to what, and when; no values. The same call writes the same entry."""
+        body = {"what": what, "id": id, "by": by, "at": at, "expire_at": at + RUN_RETENTION} | more
+        self._write([Write(f"{AUDIT}/{state_id(what, id, at=instant(at))}", body)])
+
     def refuse(
         self, pair: str, source: str, refused: Mapping[str, tuple[Change | None, Problem]], run_id: str, now: datetime
     ) -> None:
@@ -161,10 +166,6 @@ class Store(Conflicts):
         while len(page := self.documents.query(collection, equal, rows[-1].path.rpartition("/")[2]) if rows else []):
             rows += page
         return rows
-
-    def audit(self, id: str, body: Mapping[str, Any]) -> None:
-        """Note who did what. A later note under the same id adds to it; no values in it."""
-        self._write([Write(f"{AUDIT}/{id}", body, tuple(body))])
 
 
 def _run_path(report: Report) -> str:

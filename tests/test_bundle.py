@@ -60,12 +60,8 @@ def test_every_synced_collection_has_its_tracker(bundle: Path) -> None:
 
     kinds = discover(bundle / "main.py")
     assert {name for name, kind in kinds.items() if kind == "cloudevent"} == set(triggers(bundle / "sync.yaml"))
-    assert {name for name, kind in kinds.items() if kind == "http"} == {
-        "bidirectional_sync",
-        "reconcile",
-        "replay_dead_letters",
-        "sync_health",
-    }
+    http = {"bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_health"}
+    assert {name for name, kind in kinds.items() if kind == "http"} == http
 
 
 @pytest.mark.stack

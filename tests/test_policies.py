@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_invariants import Crash, at, failing
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+from test_invariants import BOUNDED, Crash, Schedules, at, failing
 from world import ENTITY, World
 
 from shared.mapping import Entity, Type
@@ -189,3 +191,35 @@ def test_edits_of_other_fields_are_no_conflict_and_cost_no_second_call(policy: P
     assert kept(w) == []
     w.settle()
     w.check("x")
+
+
+# Any schedule
+
+
+def mixed(**policies: Policy) -> World:
+    """Fields under policies of their own; `all` is the entity's."""
+    fields = tuple(replace(each, policy=policies.get(each.name)) for each in ENTITY.fields)
+    return World(entity=replace(ENTITY, fields=fields, policy=policies.get("all", LWW)))
+
+
+class LeftWins(Schedules):
+    make = staticmethod(lambda: mixed(all=LEFT))
+
+
+class RightWins(Schedules):
+    make = staticmethod(lambda: mixed(all=RIGHT))
+
+
+class Mixed(Schedules):
+    """The entity falls to the last write, and its fields to others."""
+
+    make = staticmethod(lambda: mixed(a=LEFT, b=MERGE))
+
+
+class MergeOfRecords(Schedules):
+    make = staticmethod(lambda: mixed(all=MERGE, c=RIGHT))
+
+
+@pytest.mark.parametrize("schedules", [LeftWins, RightWins, Mixed, MergeOfRecords])
+def test_1_convergence_and_2_no_lost_update_under_any_policy_on_any_schedule(schedules: type[Schedules]) -> None:
+    run_state_machine_as_test(schedules, settings=settings(BOUNDED, max_examples=60))

@@ -252,13 +252,13 @@ def test_who_replayed_what_is_noted_and_no_value_of_it() -> None:
     id = letters(w)["x"]["id"]
     again(w, id=id)
     [note] = [each.fields for path, each in w.database.documents.items() if path.startswith("sync_audit/")]
-    assert (note["action"], note["by"], note["letters"], note["outcomes"]) == (
+    assert (note["what"], note["by"], note["letters"], note["outcome"]) == (
         "replay_dead_letters",
         "Gunnar",
         [id],
         {"replayed": 1},
     )
-    assert "7" not in repr({name: value for name, value in note.items() if name in {"by", "outcomes", "pair"}})
+    assert "7" not in repr({name: value for name, value in note.items() if name in {"by", "outcome", "pair"}})
 
 
 def test_a_crash_between_the_apply_and_the_letter_is_a_repeat() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from shared.digests import Digest, Hashed
-from shared.model import Acknowledgement, Change, Page, Record, RecordId, Result, Scope, Status
+from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status
 from shared.policy import Mode
 
 
@@ -33,6 +33,15 @@ class Peer(Protocol):
 
         One bad change spoils no other. Conflicts are stored before the loser is overwritten.
         """
+        ...
+
+    @property
+    def foresees(self) -> bool:
+        """Whether `refuses` tells for certain."""
+        ...
+
+    def refuses(self, change: Change) -> Problem | None:
+        """Return why the peer could not take a change as things are, as far as it can tell without writing anything."""
         ...
 
     def pending_deletes(self, scope: Scope) -> int:

@@ -43,6 +43,20 @@ class FirestoreApply(FirestoreRecords):
         busy = Problem("busy", "the record was edited faster than it could be read; the next run tries again")
         return [results.get(change.id) or Result(change.id, Outcome.RETRY, problem=busy) for change in changes]
 
+    @property
+    def foresees(self) -> bool:
+        """Yes: the writes can be made and not sent."""
+        return True
+
+    def refuses(self, change: Change) -> Problem | None:
+        """Return why the document could not be written so: a type, a size."""
+        layout, results = self._layout(change.record), dict[str, Result]()
+        path, grave = layout.path(change.record), layout.tombstone_path(change.record)
+        found, _ = self.documents.get([path, grave])
+        held = layout.held(change.record, found[path], found[grave])
+        self._plan(change, found[path], found[grave], held.version(), Mode.LWW, [], results)
+        return results[change.id].problem if change.id in results else None
+
     def _next_of_each_record(self, changes: Sequence[Change], results: Mapping[str, Result]) -> list[Change]:
         waiting: dict[RecordId, Change] = {}
         for change in changes:

@@ -210,7 +210,8 @@ def conflict_document(conflict: Conflict, pair: str, run_id: str, now: datetime)
 def conflict_label(conflict: Conflict, now: datetime) -> dict[str, Any]:
     """Return what is said of a conflict beside its two writes. An open one is kept until somebody has decided."""
     status, expiry = ("open", None) if conflict.open else ("settled", now + RETENTION)
-    return {"winner": conflict.winner, "rule": str(conflict.rule), "status": status, "expire_at": expiry}
+    label = {"winner": conflict.winner, "rule": str(conflict.rule), "status": status, "expire_at": expiry}
+    return label | {"resolution": conflict.resolution}
 
 
 def conflict_writes(conflicts: Iterable[Conflict], pair: str, run_id: str, now: datetime) -> list[Write]:

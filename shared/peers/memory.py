@@ -133,6 +133,15 @@ class MemoryPeer:
         stamps = {name: decision.version.fields[name].stamp for name in change.fields if name in decision.version.fields}
         return Result(change.id, decision.outcome, decision.applied, stamps, decision.version.deleted, tuple(reported.values()))
 
+    @property
+    def foresees(self) -> bool:
+        """No: only applying a change tells."""
+        return False
+
+    def refuses(self, change: Change) -> Problem | None:
+        """Return None."""
+        return None
+
     def pending_deletes(self, scope: Scope) -> int:
         """Return how many deletes wait."""
         return sum(change.deletes for page in self.changes(scope) for change in page.changes)

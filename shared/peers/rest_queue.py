@@ -105,6 +105,15 @@ class RestQueue:
     def _result(self, row: Mapping[str, Any], change: Change) -> Result:
         return wire.result_from_json(row, change, self.entities[change.record.entity].from_backend)
 
+    @property
+    def foresees(self) -> bool:
+        """No: only applying a change tells."""
+        return False
+
+    def refuses(self, change: Change) -> Problem | None:
+        """Return None."""
+        return None
+
     def pending_deletes(self, scope: Scope) -> int:
         """Return how many deletes wait, by looking through the queue."""
         return sum(change.deletes for page in self.changes(scope) for change in page.changes)

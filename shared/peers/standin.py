@@ -45,6 +45,15 @@ class StandIn:
         self._acknowledged: set[str] = set()
         self._ahead: timedelta | None = None
 
+    @property
+    def foresees(self) -> bool:
+        """As the peer does."""
+        return self.played.foresees
+
+    def refuses(self, change: Change) -> Problem | None:
+        """Return why the peer would refuse a change, as far as it can tell beforehand."""
+        return self.played.refuses(change)
+
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield what waits and was not acknowledged here."""
         for page in self.played.changes(scope):

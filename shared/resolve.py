@@ -1,0 +1,144 @@
+"""Somebody decides a conflict: what they choose is a newer write, sent to both sides, and what it replaces is kept.
+
+The decision's stamp is noted with the conflict before anything is written, so that a call that was cut off can be repeated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.conflicts import Kept
+from shared.decision import Case, Decision, case_of, changes_of, is_overtaken
+from shared.errors import BadRequest, NotFound, NotOpen, SyncError, Transient
+from shared.log import Log
+from shared.model import Change, Outcome, Problem, RecordId, Result, Value, Version, instant
+from shared.peers.base import Peer
+from shared.peers.layout import RETENTION
+from shared.policy import Mode
+from shared.run import Pair
+from shared.store import Store
+
+RUN_ID = "resolve_conflict"
+_ID = re.compile("[0-9a-f]{32}")
+
+
+def resolve(pairs: Mapping[str, Pair], store: Store, now: Callable[[], datetime], log: Log, asked: Decision) -> dict[str, Any]:
+    """Write what was decided to both sides, mark the conflict resolved, and return what is said of it (no value).
+
+    NotFound, NotOpen (resolved before, or overtaken by a newer edit) and BadRequest (a value that one side refuses; nothing
+    was written) are answers; after a Transient the same call finishes what this one began.
+    """
+    at = now()
+    about: dict[str, Any] = {"keep": asked.keep, "again": asked.again}
+    store.audit(RUN_ID, asked.id, asked.by, at, **about, outcome="begun")
+    try:
+        answer = _resolve(pairs, store, at, log, asked)
+    except SyncError as error:
+        store.audit(RUN_ID, asked.id, asked.by, at, **about, outcome=type(error).__name__)
+        raise
+    store.audit(RUN_ID, asked.id, asked.by, at, **about, outcome="resolved")
+    return answer
+
+
+def _resolve(pairs: Mapping[str, Pair], store: Store, at: datetime, log: Log, asked: Decision) -> dict[str, Any]:
+    kept = store.conflict(asked.id) if _ID.fullmatch(asked.id) else None
+    if kept is None or kept.pair not in pairs or kept.conflict.record.entity not in pairs[kept.pair].entities:
+        raise NotFound(f"there is no conflict {asked.id!r}; sync_conflicts lists them, for 30 days after they are settled")
+    _refuse_if_decided(kept, asked)
+    pair, record = pairs[kept.pair], kept.conflict.record
+    held = {peer.name: _version(peer, record) for peer in (pair.left, pair.right)}
+    case = case_of(kept, held, pair.entities[record.entity].names, at, pair.left.name, asked)
+    if kept.status == "open" and is_overtaken(case):
+        store.supersede_conflicts([asked.id], at)
+        raise NotOpen(f"conflict {asked.id} is overtaken: the field was written anew since; the next run tells what of it")
+    changes = changes_of(case)
+    store.note_conflict(asked.id, {"resolving": case.intent | {"by": asked.by}})
+    anew_at = _Writing(case, pair, store, at).write(changes)
+    _mark(case, pair, store, at, asked)
+    log("conflict_resolved", f"{asked.keep} was kept", pair=pair.name, field=case.conflict.field, **log.record(record))
+    said = {"id": asked.id, "pair": kept.pair, "entity": record.entity, "field": case.conflict.field, "status": "resolved"}
+    said |= {"keep": asked.keep, "stamp": case.stamp, "resolved_by": asked.by, "resolved_at": instant(at)}
+    return said | ({"written_anew_at": anew_at} if anew_at else {})
+
+
+def _refuse_if_decided(kept: Kept, asked: Decision) -> None:
+    notes, id = kept.notes, asked.id
+    if kept.status == "resolved" and not asked.again:
+        who, when = notes.get("resolved_by"), instant(notes["resolved_at"])
+        raise NotOpen(f"conflict {id} was resolved by {who} at {when}; `again: true` decides anew")
+    if kept.status == "settled" and asked.keep == kept.conflict.winner and not asked.again:
+        raise NotOpen(f"conflict {id} was settled so by {kept.conflict.rule} at {instant(notes['created_at'])}; keep the other")
+
+
+def _version(peer: Peer, record: RecordId) -> Version:
+    found = peer.read([record])
+    return found[0].version if found else Version()
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """Carries a decision to both sides."""
+
+    case: Case
+    pair: Pair
+    store: Store
+    at: datetime
+
+    def write(self, changes: Mapping[str, Change]) -> str | None:
+        """Write to both sides, first where only writing tells whether it is taken. Returns the peer whose users wrote anew in
+        between, so that their edit is in conflict with what was decided."""
+        peers = sorted((self.pair.left, self.pair.right), key=lambda peer: peer.foresees)
+        waiting = [(peer, changes[peer.name]) for peer in peers if peer.name in changes]
+        for peer, change in waiting:
+            problem = peer.refuses(change)
+            if problem:
+                raise self._refused(peer, problem)
+        begun = bool(self.case.kept.notes.get("resolving"))
+        for peer, change in waiting:
+            result = self._apply(peer, change)
+            if result.outcome is Outcome.HELD and begun:
+                return peer.name
+            if result.outcome in {Outcome.HELD, Outcome.INVALID, Outcome.RETRY}:
+                raise self._unfinished(peer, result.problem) if begun else self._refused(peer, result.problem)
+            begun = True
+        return None
+
+    def _apply(self, peer: Peer, change: Change) -> Result:
+        mode = Mode.IF_UNCHANGED if self.case.kept.status == "open" else Mode.LWW
+        [result] = peer.apply([change], RUN_ID, mode)
+        if result.conflicts:
+            found = [each for each in result.conflicts if not each.open]
+            self.store.keep_conflicts(self.pair.name, found, RUN_ID, self.at)
+            peer.settle(RUN_ID, [each.id for each in result.conflicts])
+        return result
+
+    def _refused(self, peer: Peer, problem: Problem | None) -> SyncError:
+        """Return why nothing was written, and leave the conflict as it was."""
+        if problem is not None and problem.code in {"busy", "future"}:
+            return self._unfinished(peer, problem)
+        id, field = self.case.conflict.id, self.case.conflict.field
+        self.store.note_conflict(id, {"resolving": self.case.kept.notes.get("resolving")})
+        if problem is None:
+            return NotOpen(f"conflict {id}: the record was written anew at {peer.name} just now; look again")
+        rules = "; ".join(f"{name}: {rule}" for name, rule in (problem.fields or {field: problem.code}).items())
+        return BadRequest(f"{peer.name} refuses it, nothing was written: {rules} ({problem.message})")
+
+    def _unfinished(self, peer: Peer, problem: Problem | None) -> Transient:
+        why = f"{problem.code}: {problem.message}" if problem else "held"
+        id = self.case.conflict.id
+        return Transient(f"conflict {id}: {peer.name} could not take it yet ({why}); the same call goes on with it")
+
+
+def _mark(case: Case, pair: Pair, store: Store, at: datetime, asked: Decision) -> None:
+    """Note who decided what; the record's other open conflicts that this decides too are closed."""
+    notes = {"status": "resolved", "winner": "none" if asked.keep == "value" else asked.keep, "rule": "resolved"}
+    notes |= {"resolution": case.stamp, "resolved_by": asked.by, "chosen": asked.keep}
+    store.note_conflict(asked.id, notes | {"resolved_at": at, "note": asked.note, "resolving": None, "expire_at": at + RETENTION})
+    whole = case.whole or not isinstance(case.chosen, Value)
+    others = [each.conflict for each in store.open_conflicts(pair.name, case.conflict.record)]
+    closed = [each.id for each in others if each.id != asked.id and (whole or each.field == case.conflict.field)]
+    store.supersede_conflicts(closed, at)

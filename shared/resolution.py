@@ -173,7 +173,8 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     wanted = _record_wanted(change, mine, theirs, stamp, lives=change.deletes is not (winner == sides.source))
     at_source = onto(change, wanted, mine)
     if change.deletes and mine.deleted is None and at_source:
-        return Plan()  # its own users brought it back, and what they wrote comes by itself
+        beaten = _part(change, list(change.fields))  # at its own side, by what was written there since
+        return plan(beaten, mine, theirs, rules) if beaten else Plan()
     conflicts = tuple(replace(each, winner=_name(winner, sides), rule=policy, resolution=stamp) for each in met)
     wins = winner == sides.source
     return Plan(at_source, onto(change, wanted, theirs), None, conflicts, (), tuple(change.fields) if wins else (), wins)
@@ -222,7 +223,9 @@ def _part(change: Change, names: list[str]) -> Change | None:
     if not names:
         return None
     fields = {name: change.fields[name] for name in names}
-    return replace(change, fields=fields, base={name: change.base.get(name) for name in names}, deleted=None, deleted_base={})
+    base = {name: change.base.get(name) for name in names}
+    action = Action.UPDATE if change.deletes else change.action
+    return replace(change, action=action, fields=fields, base=base, deleted=None, deleted_base={})
 
 
 def _name(winner: str, sides: Sides) -> Winner:

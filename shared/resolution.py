@@ -19,6 +19,7 @@ from shared.model import (
     Conflict,
     Json,
     Policy,
+    Side,
     Stamp,
     Value,
     Version,
@@ -163,7 +164,7 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     sides, policy = rules.sides, rules.entity.policy
     winner = sides.declared(policy) or (sides.target if change.deletes else sides.source)  # `merge`: the edit lives
     stamp = after([*change.stamps, *_stamps(theirs)], winner)
-    met = [_against_delete(each, change, theirs) for each in decide(theirs, change, Mode.IF_UNCHANGED).conflicts]
+    met = _unseen_at_target(change, theirs) if change.deletes else _unseen_by_target(change, mine, theirs, stamp)
     gone = theirs.deleted and (change.deletes or mine.deleted not in {None, stamp})
     if gone or policy is Policy.LAST_WRITE_WINS or (policy is Policy.MANUAL and not met):
         return Plan(by_last_write=change)
@@ -180,11 +181,34 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     return Plan(at_source, onto(change, wanted, theirs), None, conflicts, (), tuple(change.fields) if wins else (), wins)
 
 
-def _against_delete(met: Conflict, change: Change, theirs: Version) -> Conflict:
-    """Return a conflict as one with the delete, which had seen whatever was written before it on its own side."""
-    local, incoming = theirs.deleted or met.local, (change.deleted if change.deletes else None) or met.incoming
-    id = conflict_id(met.record, met.field, side_stamp(local), side_stamp(incoming))
-    return replace(met, id=id, local=local, incoming=incoming)
+def _unseen_at_target(change: Change, theirs: Version) -> list[Conflict]:
+    """Return what the target's users wrote and the source's deleter had not seen. What the source wrote before it deleted,
+    its deleter had seen: so these are conflicts with the delete."""
+    return [
+        _with_delete(change, each.field, each.local, change.deleted or each.incoming)
+        for each in decide(theirs, change, Mode.IF_UNCHANGED).conflicts
+    ]
+
+
+def _unseen_by_target(change: Change, mine: Version, theirs: Version, stamp: Stamp) -> list[Conflict]:
+    """Return what the source holds, in this change or besides it, that the target's deleter had not seen. A peer need not show
+    what its tombstone hides: of what it does not, what is older than the delete had been carried there before. What has
+    `stamp` was written by this resolution, before it was cut off."""
+    deleted = theirs.deleted or Stamp("")
+    found = []
+    own = {name: value for name, value in mine.fields.items() if value.stamp != stamp}
+    for name, value in {**change.fields, **own}.items():
+        hidden = theirs.fields.get(name)
+        known = _equal(hidden, value) if hidden else name not in change.fields and value.stamp < deleted
+        if value.value is not None and not known and change.base.get(name) != deleted:
+            found.append(_with_delete(change, name, deleted, value))
+    return found
+
+
+def _with_delete(change: Change, name: str, local: Side, incoming: Side) -> Conflict:
+    id = conflict_id(change.record, name, side_stamp(local), side_stamp(incoming))
+    base = change.base.get(name) if isinstance(incoming, Value) else change.deleted_base.get(name)
+    return Conflict(id, change.record, name, "none", local, incoming, base)
 
 
 def _record_wanted(change: Change, mine: Version, theirs: Version, stamp: Stamp, lives: bool) -> Version:

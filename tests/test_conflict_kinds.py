@@ -143,7 +143,8 @@ def test_what_waits_is_decided_by_http(real: Real, kind: str, kept: str) -> None
     [found] = real.rows("sync_conflicts")
     assert (found["status"], found["note"], found["chosen"]) == ("resolved", "she said so", side)
     real.wait_for_triggers()
-    assert real.moved(real.sync()) == 0
+    assert real.rows("sync_queue", sync_status="pending", entity="branch") == []
+    real.sync()
     assert real.sync("reconcile")["reconciled"]["branch"]["different"] == 0
     assert "conflict(s) wait" not in real.call("sync_health").text
 

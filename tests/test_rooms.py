@@ -71,6 +71,8 @@ PURE = {
     "merge": {"model", "canonical"},
     "policy": {"model", "merge", "canonical"},
     "index": {"model", "canonical"},
+    "joining": {"model", "canonical", "mapping"},
+    "resolution": {"model", "canonical", "mapping", "merge", "policy", "joining"},
     "naming": {"errors", "canonical"},
     "native": {"model", "errors", "canonical", "naming"},
     "mapping": {"model", "errors", "canonical", "naming", "native"},
@@ -92,7 +94,7 @@ def test_a_room_imports_only_what_lies_below_it(room, allowed):
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
-        ["engine", "reconcile", "run", "fates"],
+        ["engine", "reconcile", "run", "fates", "held", "disputes", "decision"],
         {*CONCRETE, "wiring", "service", "events", "config"},
     ),
     "a peer knows nothing of what is done with it": (
@@ -100,7 +102,7 @@ NEVER = {
         {"engine", "reconcile", "run", "store", "wiring", "service", "events", "tracker", "config", "report", "log"},
     ),
     "the store knows no run": (
-        ["store"],
+        ["store", "conflicts"],
         {"engine", "reconcile", "run", "wiring", "service", "events", "tracker", "config", "policy", "merge"},
     ),
     "the tracker builds nothing": (["tracker"], {"engine", "reconcile", "run", "wiring", "service", "events", "config"}),

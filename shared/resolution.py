@@ -18,6 +18,7 @@ from shared.model import (
     Change,
     Conflict,
     Json,
+    Outcome,
     Policy,
     Side,
     Stamp,
@@ -94,6 +95,8 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
     """Return what to do with a change that its target held: `mine` is what its source holds by now, `theirs` its target."""
     if not theirs.known:
         return Plan(by_last_write=change)
+    if not theirs.deleted and decide(theirs, change, Mode.IF_UNCHANGED).outcome is not Outcome.HELD:
+        return Plan(at_target=change, taken=tuple(change.fields), wins=change.deletes)  # it has become a fast-forward
     if change.deletes or theirs.deleted:
         return _plan_of_record(change, mine, theirs, rules)
     made = _Fields()

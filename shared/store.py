@@ -10,9 +10,9 @@ from typing import Any
 from shared import wire
 from shared.conflicts import Conflicts
 from shared.errors import AlreadyRunning
-from shared.model import Billed, Change, Problem, instant
+from shared.model import Billed, Change, Problem, RecordId, Stamp, instant
 from shared.naming import state_id
-from shared.native import size_of, stored
+from shared.native import loaded, size_of, stored
 from shared.peers.documents import Contended, Snapshot, Write
 from shared.peers.layout import ROOM_FOR_VALUES
 from shared.report import Report
@@ -117,6 +117,16 @@ class Store(Conflicts):
             writes.append(Write(path, body))
         self._write(writes)
         return spent
+
+    def refused_bases(self, pair: str, source: str, record: RecordId) -> dict[str, dict[Stamp, Stamp | None]]:
+        """Return, by field, which edits of a record the other side has refused (their stamps), and what each was made on."""
+        bases: dict[str, dict[Stamp, Stamp | None]] = {}
+        named = {"pair": pair, "from": source, "status": "open", "entity": record.entity, "key": record.key}
+        for row in self.documents.query(DEAD_LETTERS, named):
+            change = row.fields["change"] and wire.change_from_json(loaded("change", row.fields["change"]))
+            for name, value in change.fields.items() if change and change.record == record else ():
+                bases.setdefault(name, {})[value.stamp] = change.base.get(name)
+        return bases
 
     def forget_waiting(self, pair: str, source: str, ids: Sequence[str]) -> None:
         """Drop the attempts counted for changes that went through after all."""

@@ -44,7 +44,8 @@ class FirestoreRecords:
         """Put what is adopted into `found` and return the records that have to be read again."""
         pairs = {id: (self._layout(id).path(id), self._layout(id).tombstone_path(id)) for id in ids}
         snapshots, _ = self.documents.get([path for path, _ in pairs.values()])
-        missing = [grave for path, grave in pairs.values() if not snapshots[path].exists]
+        # a document without anything that is synced is no record, and may lie over a tombstone
+        missing = [grave for id, (path, grave) in pairs.items() if self._layout(id).held(id, snapshots[path]).values is None]
         graves, _ = self.documents.get(missing) if missing else ({}, None)
         again = []
         for id, (path, grave) in pairs.items():

@@ -65,7 +65,7 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
     """Return what became of held changes, by id, once their conflicts are kept and what settles them is written."""
     run, records = way.run, list(dict.fromkeys(change.record for change in held))
     mine, theirs = (_versions(peer.read(records)) for peer in (way.source, way.target))
-    plans = {each.id: _plan(way, each, mine, theirs) for each in held}
+    plans = {each.id: _plan(way, _past_refusals(way, each), mine, theirs) for each in held}
     run.store.keep_conflicts(
         run.pair.name, [each for made in plans.values() for each in made.conflicts], run.order.run_id, run.now()
     )
@@ -79,6 +79,21 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
         results[change.id] = _result(change, plans[change.id], parts, theirs.get(change.record, Version()))
         _supersede(run, change, plans[change.id], moved=any(part.outcome is Outcome.HELD for part in parts))
     return results
+
+
+def _past_refusals(way: _Way, change: Change) -> Change:
+    """Return the change based on what the target has seen of the record: an edit that it refused, and that was mended since,
+    never reached it, and stands between nobody and what it holds."""
+    refused = way.run.store.refused_bases(way.run.pair.name, way.source.name, change.record)
+    base = {name: _reached(refused.get(name, {}), each) for name, each in change.base.items()}
+    seen = {name: _reached(refused.get(name, {}), each) for name, each in change.deleted_base.items()}
+    return replace(change, base=base, deleted_base={name: each for name, each in seen.items() if each})
+
+
+def _reached(refused: Mapping[Stamp, Stamp | None], base: Stamp | None) -> Stamp | None:
+    while base is not None and base in refused:
+        base = refused[base]
+    return base
 
 
 def _plan(way: _Way, change: Change, mine: Mapping[RecordId, Version], theirs: Mapping[RecordId, Version]) -> Plan:

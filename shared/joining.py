@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from merge3 import Merge3
 
 from shared.canonical import canonical
-from shared.mapping import Type
+from shared.mapping import Type, as_set
 from shared.model import Json
 
 
@@ -22,10 +22,7 @@ def join(kind: Type, left: Json, right: Json, base: tuple[Json] | None) -> tuple
 
 def _sets(left: Json, right: Json, base: tuple[Json] | None) -> tuple[Json] | None:
     joined = _lists(left, right, base)
-    if joined is None:
-        return None
-    items = {canonical(item): item for item in joined[0]}
-    return ([items[text] for text in sorted(items)] or None,)
+    return None if joined is None else (as_set(joined[0]) or None,)
 
 
 def _lists(left: Json, right: Json, base: tuple[Json] | None) -> tuple[Json] | None:

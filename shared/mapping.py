@@ -8,7 +8,7 @@ name. Writing is strict.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal, InvalidOperation
@@ -121,11 +121,16 @@ def _read_datetime(spec: Field, native: Native, tenant: str | None) -> Json:
         return None
 
 
+def as_set(items: Sequence[Json]) -> list[Json]:
+    """Return the items as a set travels: each once, texts by their UTF-8 bytes as the backend sorts keys, else by their JSON."""
+    unique = {canonical(item): item for item in items}
+    return sorted(unique.values(), key=lambda item: (False, item) if isinstance(item, str) else (True, canonical(item)))
+
+
 def _read_set(spec: Field, native: Native, tenant: str | None) -> Json:
     if not isinstance(native, list):
         return None
-    items = {canonical(item): item for item in map(plain, native)}
-    return [items[text] for text in sorted(items)]
+    return as_set(list(map(plain, native)))
 
 
 def _read_reference(spec: Field, native: Native, tenant: str | None) -> Json:

@@ -1,7 +1,7 @@
 """What a change does to the version that a peer holds, and which conflicts that uncovers: pure.
 
-`merge` chooses the winners; this page says what to call the outcome. Last write wins is the policy there is; a policy
-that wants something else applies with `if-unchanged` and sends its resolution as a newer write.
+`merge` chooses the winners; this page says what to call the outcome. A policy that wants something else applies with
+`if-unchanged` and sends its resolution as a newer write.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ from shared.model import (
     Change,
     Conflict,
     Json,
+    Outcome,
     Policy,
+    Side,
     Stamp,
     Value,
     Version,
@@ -93,6 +95,8 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
     """Return what to do with a change that its target held: `mine` is what its source holds by now, `theirs` its target."""
     if not theirs.known:
         return Plan(by_last_write=change)
+    if not theirs.deleted and decide(theirs, change, Mode.IF_UNCHANGED).outcome is not Outcome.HELD:
+        return Plan(at_target=change, taken=tuple(change.fields), wins=change.deletes)  # it has become a fast-forward
     if change.deletes or theirs.deleted:
         return _plan_of_record(change, mine, theirs, rules)
     made = _Fields()
@@ -163,7 +167,7 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     sides, policy = rules.sides, rules.entity.policy
     winner = sides.declared(policy) or (sides.target if change.deletes else sides.source)  # `merge`: the edit lives
     stamp = after([*change.stamps, *_stamps(theirs)], winner)
-    met = [_against_delete(each, change, theirs) for each in decide(theirs, change, Mode.IF_UNCHANGED).conflicts]
+    met = _unseen_at_target(change, theirs) if change.deletes else _unseen_by_target(change, mine, theirs, stamp)
     gone = theirs.deleted and (change.deletes or mine.deleted not in {None, stamp})
     if gone or policy is Policy.LAST_WRITE_WINS or (policy is Policy.MANUAL and not met):
         return Plan(by_last_write=change)
@@ -173,17 +177,41 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     wanted = _record_wanted(change, mine, theirs, stamp, lives=change.deletes is not (winner == sides.source))
     at_source = onto(change, wanted, mine)
     if change.deletes and mine.deleted is None and at_source:
-        return Plan()  # its own users brought it back, and what they wrote comes by itself
+        beaten = _part(change, list(change.fields))  # at its own side, by what was written there since
+        return plan(beaten, mine, theirs, rules) if beaten else Plan()
     conflicts = tuple(replace(each, winner=_name(winner, sides), rule=policy, resolution=stamp) for each in met)
     wins = winner == sides.source
     return Plan(at_source, onto(change, wanted, theirs), None, conflicts, (), tuple(change.fields) if wins else (), wins)
 
 
-def _against_delete(met: Conflict, change: Change, theirs: Version) -> Conflict:
-    """Return a conflict as one with the delete, which had seen whatever was written before it on its own side."""
-    local, incoming = theirs.deleted or met.local, (change.deleted if change.deletes else None) or met.incoming
-    id = conflict_id(met.record, met.field, side_stamp(local), side_stamp(incoming))
-    return replace(met, id=id, local=local, incoming=incoming)
+def _unseen_at_target(change: Change, theirs: Version) -> list[Conflict]:
+    """Return what the target's users wrote and the source's deleter had not seen. What the source wrote before it deleted,
+    its deleter had seen: so these are conflicts with the delete."""
+    return [
+        _with_delete(change, each.field, each.local, change.deleted or each.incoming)
+        for each in decide(theirs, change, Mode.IF_UNCHANGED).conflicts
+    ]
+
+
+def _unseen_by_target(change: Change, mine: Version, theirs: Version, stamp: Stamp) -> list[Conflict]:
+    """Return what the source holds, in this change or besides it, that the target's deleter had not seen. A peer need not show
+    what its tombstone hides: of what it does not, what is older than the delete had been carried there before. What has
+    `stamp` was written by this resolution, before it was cut off."""
+    deleted = theirs.deleted or Stamp("")
+    found = []
+    own = {name: value for name, value in mine.fields.items() if value.stamp != stamp}
+    for name, value in {**change.fields, **own}.items():
+        hidden = theirs.fields.get(name)
+        known = _equal(hidden, value) if hidden else name not in change.fields and value.stamp < deleted
+        if value.value is not None and not known and change.base.get(name) != deleted:
+            found.append(_with_delete(change, name, deleted, value))
+    return found
+
+
+def _with_delete(change: Change, name: str, local: Side, incoming: Side) -> Conflict:
+    id = conflict_id(change.record, name, side_stamp(local), side_stamp(incoming))
+    base = change.base.get(name) if isinstance(incoming, Value) else change.deleted_base.get(name)
+    return Conflict(id, change.record, name, "none", local, incoming, base)
 
 
 def _record_wanted(change: Change, mine: Version, theirs: Version, stamp: Stamp, lives: bool) -> Version:
@@ -222,7 +250,9 @@ def _part(change: Change, names: list[str]) -> Change | None:
     if not names:
         return None
     fields = {name: change.fields[name] for name in names}
-    return replace(change, fields=fields, base={name: change.base.get(name) for name in names}, deleted=None, deleted_base={})
+    base = {name: change.base.get(name) for name in names}
+    action = Action.UPDATE if change.deletes else change.action
+    return replace(change, action=action, fields=fields, base=base, deleted=None, deleted_base={})
 
 
 def _name(winner: str, sides: Sides) -> Winner:

@@ -10,7 +10,7 @@ from typing import Any
 from shared.conflicts import Conflicts
 from shared.errors import AlreadyRunning
 from shared.letters import DEAD_LETTERS, Letter, letter_body, letter_of, letter_path
-from shared.model import Billed, Change, Problem, RecordId, instant
+from shared.model import Billed, Change, Problem, RecordId, Stamp, instant
 from shared.naming import is_document_id, state_id
 from shared.native import stored
 from shared.peers.documents import Contended, Documents, Snapshot, Write
@@ -122,6 +122,16 @@ class Store(Conflicts):
         spent = {path for path, body in bodies.items() if patience.spent(body["attempts"], body["first_at"], now)}
         self._write([Write(path, body | {"status": "waiting"}) for path, body in bodies.items() if path not in spent])
         return {places[path][0] for path in spent}
+
+    def refused_bases(self, pair: str, source: str, record: RecordId) -> dict[str, dict[Stamp, Stamp | None]]:
+        """Return, by field, which edits of a record the other side has refused (their stamps), and what each was made on."""
+        bases: dict[str, dict[Stamp, Stamp | None]] = {}
+        named = {"pair": pair, "from": source, "status": "open", "entity": record.entity, "key": stored("key", record.key)}
+        for row in self.documents.query(DEAD_LETTERS, named):
+            change = letter_of(row).change
+            for name, value in change.fields.items() if change and change.record == record else ():
+                bases.setdefault(name, {})[value.stamp] = change.base.get(name)
+        return bases
 
     def forget_waiting(self, pair: str, source: str, ids: Sequence[str]) -> None:
         """Drop the attempts counted for changes that went through after all."""

@@ -7,12 +7,12 @@ carry their index with them, never need a second look.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.errors import Transient
 from shared.merge import merge
-from shared.model import TICK, Action, Change, RecordId, Version, instant, stamp_after
+from shared.model import TICK, Action, Change, RecordId, Value, Version, instant, stamp_after
 from shared.naming import state_id
 from shared.peers.documents import Contended, Snapshot, Write
 from shared.peers.firestore import FirestorePeer
@@ -92,11 +92,19 @@ def _delete_writes(peer: FirestorePeer, poke: Poke, old: Snapshot, transaction: 
         entries.append(layout.entry(adopted, peer.now()))
     if layout.removed_by_sync(old, tombstone) or _is_held(deleted, version):
         return []
+    merged = merge(version, deleted)
     change = _delete_change(layout, record, old, deleted, poke.time)
-    decision = decide(merge(version, deleted), change)
+    change = replace(change, fields={**_brought_back(version, merged), **change.fields})
+    decision = decide(merged, change)
     peer.keep_conflicts(decision.conflicts, run_id="tracker")
     entries.append(layout.entry(change, peer.now()))
     return entries + layout.writes(record, document, tombstone, decision.version, peer.now())
+
+
+def _brought_back(version: Version, merged: Version) -> dict[str, Value]:
+    """Return the fields of a document put back in the meantime that the deleted one had later: under a policy, the other side
+    may have settled them otherwise by now, and has to hear of them."""
+    return {name: value for name, value in merged.fields.items() if name in version.fields and version.fields[name] != value}
 
 
 def _deleted_version(layout: Layout, record: RecordId, old: Snapshot) -> Version:

@@ -8,6 +8,7 @@ import yaml
 from shared.config import load, parse
 from shared.errors import ConfigError
 from shared.mapping import Field, Type
+from shared.model import Policy
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {"DJANGO_URL": "https://example.org/felagar/api/sync", "GOOGLE_CLOUD_PROJECT": "demo-bothways"}
@@ -110,6 +111,33 @@ def test_tenants_lie_where_the_collection_says():
         .mapped()
     )
     assert school.has_tenant
+
+
+# Policies
+
+
+def test_a_policy_is_the_fields_own_or_its_entitys_or_the_pairs():
+    parts = {
+        "pairs__members__policy": "left_wins",
+        f"{MEMBER}__policy": "manual",
+        f"{MEMBER}__fields__fee": {"type": "decimal", "places": 2, "policy": "merge"},
+    }
+    branch, member = parse(a_file(**parts), "sync.yaml", {}).pairs["members"].mapped()
+    assert (branch.policy, branch.policy_of("name")) == (Policy.LEFT_WINS, Policy.LEFT_WINS)
+    assert (member.policy, member.policy_of("name"), member.policy_of("fee")) == (Policy.MANUAL, Policy.MANUAL, Policy.MERGE)
+    assert member.policies == {Policy.MANUAL, Policy.MERGE}
+
+
+def test_without_a_word_the_last_write_wins():
+    for entity in parse(a_file(), "sync.yaml", {}).pairs["members"].mapped():
+        assert entity.policies == {Policy.LAST_WRITE_WINS}
+
+
+@pytest.mark.parametrize("place", ["pairs__members__policy", f"{MEMBER}__policy", f"{MEMBER}__fields__fee__policy"])
+def test_an_unknown_policy_is_answered_with_those_that_there_are(place):
+    [problem] = problems(a_file(**{place: "first_write_wins"}))
+    assert problem.startswith(place.replace("__", "."))
+    assert "'last_write_wins', 'left_wins', 'right_wins', 'merge' or 'manual'" in problem
 
 
 # Every problem at once

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 from pydantic import ValidationError
-from test_invariants import Crash, at, failing
-from test_policies import DIRECTIONS, EDITED, KINDS, LEFT, LWW, MANUAL, SIDES, crash, kept, staged, under, watched, world
+from test_invariants import BOUNDED, Crash, Schedules, at, failing
+from test_policies import DIRECTIONS, EDITED, KINDS, LEFT, LWW, MANUAL, SIDES, crash, kept, mixed, staged, under, watched, world
 from world import ENTITY, World
 
 from shared.decision import Decision
@@ -410,3 +413,31 @@ def test_a_mass_of_conflicts_is_read_once() -> None:
     w.settle()
     assert len(conflict_ids(w)) == len(keys)
     assert w.reconcile().reconciled["thing"].in_conflict == len(keys)
+
+
+# Any schedule, and somebody who decides at the end
+
+
+class Manual(Schedules):
+    """Whatever happened, both sides are the same once all that waits is decided."""
+
+    make = staticmethod(lambda: mixed(all=MANUAL, c=LWW))
+
+    def teardown(self) -> None:
+        w = self.world
+        w.django.read([w.id(key) for key in "xy"])
+        w.settle()
+        for _ in range(5):
+            w.reconcile()
+            for number, id in enumerate(conflict_ids(w)):
+                if row(w, id)["status"] == "open":
+                    with suppress(NotOpen):
+                        decide(w, id=id, keep=("local", "incoming")[number % 2])
+            w.settle()
+        assert conflict_ids(w) == []
+        w.check("xy")
+        w.database.events.clear()
+
+
+def test_1_convergence_and_2_no_lost_update_once_somebody_has_decided_on_any_schedule() -> None:
+    run_state_machine_as_test(Manual, settings=settings(BOUNDED, max_examples=60))

@@ -551,3 +551,9 @@ AS_IT_IS = {
 @pytest.mark.parametrize("value", AS_IT_IS.values(), ids=AS_IT_IS)
 def test_what_firestore_can_hold_is_kept_as_it_is(value):
     assert storable(value) == stored("fee", value) == value
+
+
+def test_a_set_of_keys_travels_in_the_order_in_which_the_backend_sorts_them():
+    """By the texts themselves: as JSON, the quote after `a` would sort behind a blank."""
+    keys = ["a", "a b", "a!", "ab", "é"]
+    assert Field("tags", Type.SET, "tags").to_wire(list(reversed(keys)), None) == sorted(keys)

@@ -223,3 +223,39 @@ class MergeOfRecords(Schedules):
 @pytest.mark.parametrize("schedules", [LeftWins, RightWins, Mixed, MergeOfRecords])
 def test_1_convergence_and_2_no_lost_update_under_any_policy_on_any_schedule(schedules: type[Schedules]) -> None:
     run_state_machine_as_test(schedules, settings=settings(BOUNDED, max_examples=60))
+
+
+def test_a_late_delete_tells_of_what_it_brought_back_into_a_document_put_back() -> None:
+    w = mixed(a=LEFT, b=MERGE)
+    w.f_set("x", a=1, b=2, c=3)
+    w.deliver(keep=True)
+    w.django.now = w.clock.apart(-73)
+    w.d_save("x", a=4, b=5)
+    w.f_delete("x")
+    w.sync()
+    w.f_update("x", b=0)
+    w.settle()
+    w.check("x")
+
+
+def test_the_fields_of_a_delete_that_was_beaten_at_its_own_side_are_settled_all_the_same() -> None:
+    w = mixed(all=RIGHT)
+    w.d_save("x", a=1, b=2, c=3)
+    w.f_set("x", a=4, b=5, c=6)
+    w.d_save("x", a=0, b=0)
+    w.f_delete("x")
+    w.sync()
+    w.settle()
+    w.check("x")
+
+
+def test_an_edit_at_the_source_while_its_conflict_is_settled_leaves_the_target_alone() -> None:
+    w = staged(RIGHT, "edit/edit", "django")
+    target = w.django.version(w.id("x")).fields["a"]
+    at(w, "written", 1, lambda: w.f_update("x", a="newer"))  # the conflict is kept, nothing is settled yet
+    tally = w.sync(direction="firestore_to_django").directions["firestore_to_django"]
+    assert (tally.waiting, tally.applied) == (1, 0)
+    assert w.django.version(w.id("x")).fields["a"] == target
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": "newer", "b": 0, "c": 0}

@@ -71,6 +71,8 @@ PURE = {
     "merge": {"model", "canonical"},
     "policy": {"model", "merge", "canonical"},
     "index": {"model", "canonical"},
+    "joining": {"model", "canonical", "mapping"},
+    "resolution": {"model", "canonical", "mapping", "merge", "policy", "joining"},
     "naming": {"errors", "canonical"},
     "native": {"model", "errors", "canonical", "naming"},
     "mapping": {"model", "errors", "canonical", "naming", "native"},
@@ -100,7 +102,7 @@ TERMINAL = {"__main__", "cli", "shown", "terminal"}
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
-        ["engine", "reconcile", "mending", "full", "quick", "progress", "run", "fates"],
+        ["engine", "reconcile", "mending", "full", "quick", "progress", "run", "fates", "held", "disputes", "decision"],
         {*CONCRETE, "wiring", "service", "events", "config", "stage", "preview", "replay"},
     ),
     "a replay and a preview build nothing": (["replay", "preview", "facts"], {"wiring", "service", "events", "config"}),
@@ -111,7 +113,7 @@ NEVER = {
     ),
     "comparing does not act": (["full", "quick"], {"engine", "mending", "reconcile", "run", "store"}),
     "the store knows no run": (
-        ["store"],
+        ["store", "conflicts"],
         {"engine", "reconcile", "run", "wiring", "service", "events", "tracker", "config", "policy", "merge"},
     ),
     "the tracker builds nothing": (["tracker"], {"engine", "reconcile", "run", "wiring", "service", "events", "config"}),

@@ -66,7 +66,8 @@ def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], nobody
 @pytest.fixture(scope="module")
 def apps() -> dict[str, Any]:
     """Every function as a Flask application of its own, as in production."""
-    kinds = {"bidirectional_sync": "http", "reconcile": "http", "sync_health": "http", "track_member_changes": "cloudevent"}
+    http = ("bidirectional_sync", "reconcile", "resolve_conflict", "sync_health")
+    kinds = dict.fromkeys(http, "http") | {"track_member_changes": "cloudevent"}
     return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}
 
 
@@ -93,6 +94,11 @@ def run(request: pytest.FixtureRequest, apps: dict[str, Any]) -> Function:
 @pytest.fixture
 def sync(apps: dict[str, Any]) -> Function:
     return Function(apps["bidirectional_sync"])
+
+
+@pytest.fixture
+def decide(apps: dict[str, Any]) -> Function:
+    return Function(apps["resolve_conflict"])
 
 
 @pytest.fixture
@@ -149,6 +155,11 @@ def test_only_an_operator_may_call(run, headers):
 @pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
 def test_health_is_for_operators_too(health, headers):
     assert health(method="GET", token=None, **headers)[0] == 401
+
+
+@pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
+def test_a_conflict_is_decided_by_operators_alone(decide, headers):
+    assert decide({"id": "0" * 32, "keep": "local"}, token=None, **headers)[0] == 401
 
 
 def test_a_stranger_is_refused_before_anything_is_read(run, monkeypatch, tmp_path):
@@ -270,6 +281,33 @@ def test_a_reconcile_that_makes_no_sense_is_answered_with_what_does(apps, sent, 
     is_answered_with_what_makes_sense(Function(apps["reconcile"]), sent, named)
 
 
+DECISIONS = {
+    # what is sent, what the answer names
+    "nothing": ({}, ["id: Field required", "keep: Field required", "valid: id, keep, value, note, by, again"]),
+    "no id": ({"keep": "local"}, ["id: Field required"]),
+    "an empty id": ({"id": "", "keep": "local"}, ["id: String should have at least 1 character"]),
+    "a number for an id": ({"id": 5, "keep": "local"}, ["id: Input should be a valid string"]),
+    "neither side": ({"id": "x", "keep": "left"}, ["keep: Input should be 'local', 'incoming' or 'value'"]),
+    "a value that is not given": ({"id": "x", "keep": "value"}, ["body: Value error, `value` goes with keep: value"]),
+    "a side and a value": ({"id": "x", "keep": "local", "value": 1}, ["body: Value error, `value` goes with keep: value"]),
+    "a list for a note": ({"id": "x", "keep": "local", "note": []}, ["note: Input should be a valid string"]),
+    "nobody": ({"id": "x", "keep": "local", "by": ""}, ["by: String should have at least 1 character"]),
+    "a 1 for again": ({"id": "x", "keep": "local", "again": 1}, ["again: Input should be a valid boolean"]),
+    "an unknown field": ({"id": "x", "keep": "local", "why": "x"}, ["why: Extra inputs are not permitted"]),
+}
+
+
+@pytest.mark.parametrize("sent, named", DECISIONS.values(), ids=DECISIONS)
+def test_a_decision_that_makes_no_sense_is_answered_with_what_does(decide, sent, named):
+    status, body = decide(sent)
+    assert status == 400
+    assert [text for text in named if text not in the_error(body)] == []
+
+
+def test_a_conflict_is_decided_with_post(decide):
+    assert decide(None, method="GET")[0] == 405
+
+
 @pytest.mark.parametrize("sent", [{"pair": 5}, b"{", {"pair": "ghosts"}], ids=["a type", "no JSON", "a name"])
 def test_a_bad_request_is_no_failure_and_is_not_logged_as_one(run, sent, capsys):
     run(sent)
@@ -331,7 +369,7 @@ def test_the_schedulers_repeats_of_one_attempt_share_a_run_id(sync):
 # A configuration that is wrong
 
 
-@pytest.mark.parametrize("name", ["bidirectional_sync", "reconcile", "sync_health"])
+@pytest.mark.parametrize("name", ["bidirectional_sync", "reconcile", "resolve_conflict", "sync_health"])
 def test_a_wrong_configuration_is_logged_with_every_problem_and_the_caller_is_told_only_that(
     apps, monkeypatch, tmp_path, name, capsys
 ):

@@ -411,3 +411,12 @@ def test_a_document_outside_of_the_collection_is_no_record() -> None:
     world.database.client_set("things/x/notes/1", {"a": 1})
     assert world.deliver() is None
     assert RecordId("thing", "x") not in world.django.rows
+
+
+def test_a_document_that_was_emptied_is_read_as_the_tombstone_that_it_left() -> None:
+    w = World()
+    w.f_set("x", a=1)
+    w.f_update("x", a=None)
+    w.deliver_all()
+    [record] = w.firestore.read([w.id("x")])
+    assert record.version.deleted is not None

@@ -51,8 +51,8 @@ class FirestoreRecords:
         """Put what is adopted into `found` and return the records that have to be read again."""
         pairs = {id: (self._layout(id).path(id), self._layout(id).tombstone_path(id)) for id in ids}
         snapshots, _ = self.documents.get([path for path, _ in pairs.values()])
-        gone = [id for id, (path, _) in pairs.items() if self._layout(id).held(id, snapshots[path]).values is None]
-        missing = [pairs[id][1] for id in gone]
+        # a document without anything that is synced is no record, and may lie over a tombstone
+        missing = [grave for id, (path, grave) in pairs.items() if self._layout(id).held(id, snapshots[path]).values is None]
         graves, _ = self.documents.get(missing) if missing else ({}, None)
         again: dict[RecordId, Snapshot] = {}
         for id, (path, grave) in pairs.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from shared.comparing import alike, differing_fields
+from shared.comparing import Batch, alike, differing_fields
 from shared.engine import record_conflicts, whole_change
 from shared.errors import TerminalRecord
 from shared.model import Action, Change, Outcome, Problem, Record, RecordId, Version
@@ -47,15 +47,15 @@ class Ends:
     answers: dict[RecordId, set[Outcome]] = field(default_factory=dict)
 
 
-def mend(run: Run, ids: Sequence[RecordId], found: Comparison, drain: Callable[[Run], bool]) -> bool:
-    """Compare these records anew, make alike those that differ, and count what became of them, read again.
+def mend(run: Run, batch: Batch, found: Comparison, drain: Callable[[Run], bool]) -> bool:
+    """Compare the records that may differ anew, make alike those that do, and count what became of them, read again.
 
     `drain` empties both queues and says whether anything was in them. Returns whether the run lasted so long.
     """
     ends = Ends()
-    before = _read_both(run, ids, ends)
-    different = [id for id in ids if id in ends.broken or not before.alike(id)]
-    _count(found, ids, before, different, ends)
+    before = _read_both(run, batch.differing, ends)
+    different = [id for id in batch.differing if id in ends.broken or not before.alike(id)]
+    _count(found, batch, before, different, ends)
     if run.order.dry_run or not different:
         return True
     if drain(run):
@@ -74,13 +74,17 @@ def mend(run: Run, ids: Sequence[RecordId], found: Comparison, drain: Callable[[
     return True
 
 
-def _count(found: Comparison, ids: Sequence[RecordId], both: Both, different: Sequence[RecordId], ends: Ends) -> None:
-    unknown = sum(id not in both.left and id not in both.right and id not in ends.broken for id in ids)
+def _count(found: Comparison, batch: Batch, both: Both, different: Sequence[RecordId], ends: Ends) -> None:
+    """Count what was compared; what was seen to differ and is alike by now was mended while others were."""
+    unknown = sum(id not in both.left and id not in both.right and id not in ends.broken for id in batch.differing)
+    mended = batch.sure.keys() - set(different)
     found.compared -= unknown
-    found.equal += len(ids) - unknown - len(different)
-    found.different += len(different)
-    for id in different:
-        for name in differing_fields(*both.versions(id)) if not both.only_one(id) else ():
+    found.equal += len(batch.differing) - unknown - len(different) - len(mended)
+    found.different += len(different) + len(mended)
+    found.repaired += len(mended)
+    for id in (*different, *mended):
+        of_both = differing_fields(*both.versions(id)) if not both.only_one(id) else []
+        for name in batch.sure.get(id, of_both):
             found.fields[name] = found.fields.get(name, 0) + 1
 
 

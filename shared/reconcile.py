@@ -77,7 +77,7 @@ def _compare(run: Run, task: Task, progress: Progress, entity: str, tenant: str 
             return True
         found.compared += batch.compared
         found.equal += batch.compared - len(batch.differing)
-        if batch.differing and not _mend(run, batch.differing, found):
+        if batch.differing and not _mend(run, batch, found):
             return False
         if batch.compared >= scope.page_size:  # a checkpoint is worth a write after that many reads
             progress.reached(entity, tenant, batch.last)
@@ -108,8 +108,8 @@ def _unknown_keys(task: Task, found: Comparison) -> str | None:
     return f"{unknown} of the keys are known on neither side" if task.keys and unknown else None
 
 
-def _mend(run: Run, ids: Sequence[RecordId], found: Comparison) -> bool:
-    return mend(run, ids, found, _drain)
+def _mend(run: Run, batch: Batch, found: Comparison) -> bool:
+    return mend(run, batch, found, _drain)
 
 
 def _drain(run: Run) -> bool:

@@ -12,6 +12,7 @@ from memory_firestore import MemoryFirestore
 from world import World
 
 from shared.errors import TerminalRecord, Transient
+from shared.full import full
 from shared.peers.documents import Write
 from shared.peers.memory import MemoryPeer
 from shared.reconcile import Task
@@ -462,3 +463,65 @@ def test_a_run_whose_time_is_over_amid_its_drain_sends_nothing_that_may_be_on_it
     w.reconcile(FULL)
     same(w)
     assert w.f_values("k01") == {"a": 1, "b": 0, "c": 0}
+
+
+def test_a_record_out_of_turn_is_not_missed_at_the_very_end_either() -> None:
+    w = world(["A1", "__x__"])
+    lose_documents(w, "__x__")
+    [batch] = full(w.django, w.firestore, w.pair.scope, "thing", after="A1")
+    assert [id.key for id in batch.differing] == ["__x__"]
+
+
+def test_what_was_adopted_by_being_shown_and_carried_while_others_were_mended_is_counted() -> None:
+    """Django adopts when it shows its records, a window ahead of what is compared; mending the first carries all."""
+    w = world()
+    for key in KEYS:
+        w.d_raw(key, a="raw")
+    w.d_raw("new", a=1)
+    assert found(w.reconcile(FULL)) == Comparison("full", compared=21, different=21, repaired=21, fields={"a": 20})
+
+
+def test_a_record_far_out_of_turn_that_one_side_lost_is_put_back() -> None:
+    """Its key comes after six hundred others, its document would come before them."""
+    keys = [f"A{number}" for number in range(600)] + ["__x__"]
+    w = world(keys)
+    lose_documents(w, "__x__", "A7")
+    figures = found(w.reconcile(FULL))
+    assert (figures.compared, figures.different, figures.put_back) == (601, 2, 2)
+    same(w, keys)
+
+
+def test_a_drain_that_is_cut_short_amid_mending_puts_nothing_back() -> None:
+    """Three edits are adopted, two of them carried before the run is over; then the third's document is deleted unseen."""
+    w = world()
+    for key in ("k00", "k01", "k02"):
+        w.f_update(key, b=1)
+    lose_events(w)
+
+    def fault(call: str) -> None:
+        entries = [each.fields for path, each in w.database.documents.items() if path.startswith("sync_queue/")]
+        pending = [each for each in entries if each["sync_status"] == "pending"]
+        if call == "query" and len(pending) == 3 and w.f_values("k02"):
+            w.f_delete("k02")
+            lose_events(w)
+
+    w.database.fault = fault
+    report = w.reconcile(FULL, max_changes=2)
+    assert (report.left_over, report.reconciled["thing"].waiting) == (True, 3)
+    assert w.f_values("k02") is None
+    w.database.fault = lambda _: None
+    assert found(w.reconcile(FULL)).put_back == 1
+    same(w)
+    assert w.f_values("k02") == {"a": "k02", "b": 1, "c": 0}
+
+
+def test_6_isolation_a_document_that_is_edited_all_the_time_keeps_no_other_from_being_adopted() -> None:
+    w = world()
+    w.f_update("k01", b=0.5)
+    w.f_update("k02", b=1)
+    lose_events(w)
+    edits = itertools.count(1)
+    w.database.fault = lambda call: w.f_update("k01", b=next(edits)) if call == "commit" else None
+    with pytest.raises(Transient):
+        w.firestore.read([w.id("k01"), w.id("k02")])
+    assert [change.record.key for page in w.firestore.changes(w.pair.scope) for change in page.changes] == ["k02"]

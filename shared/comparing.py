@@ -19,12 +19,17 @@ WINDOW = 500
 """Records held back of each side, so that those slightly out of turn can be put in order."""
 
 
+def document_of(key: str) -> str | None:
+    """Return the id of a record's document; None if no document can be named after it."""
+    try:
+        return document_id(key)
+    except TerminalRecord:
+        return None
+
+
 def turn(key: str) -> bytes:
     """Return what orders records by the ids of their documents."""
-    try:
-        return document_id(key).encode()
-    except TerminalRecord:
-        return key.encode(errors="surrogatepass")
+    return (document_of(key) or key).encode(errors="surrogatepass")
 
 
 def in_turn(records: Iterable[Record], late: list[RecordId], after: str | None = None) -> Iterator[Record]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from shared.comparing import Batch, alike, differing_fields, in_turn, side_by_side, turn
+from shared.comparing import Batch, alike, differing_fields, document_of, in_turn, side_by_side, turn
 from shared.model import Record, RecordId, Scope
 from shared.peers.base import Peer
 
@@ -26,7 +26,7 @@ def full(left: Peer, right: Peer, scope: Scope, entity: str, after: str | None =
         lost = _missing(late[0], right) + _missing(late[1], left)
         if not some and not lost:
             return
-        last = next((each.id.key for pair in reversed(some) for each in pair if each), None)
+        last = next((key for pair in reversed(some) for each in pair if each and document_of(key := each.id.key)), None)
         differing = dict(_differing(some))
         sure = {id: names for id, names in differing.items() if names is not None}
         yield Batch(len(some) + len(lost), [*differing, *lost], last, sure)

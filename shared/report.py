@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -82,6 +82,12 @@ class Comparison:
     fields: dict[str, int] = field(default_factory=dict)
     """How often each field differed, by its name."""
     note: str | None = None
+
+
+def comparison_of(figures: Mapping[str, Any]) -> Comparison:
+    """Return what a run's record or checkpoint says, perhaps of another release: figures unknown to this one are left out."""
+    known = {each.name for each in fields(Comparison)}
+    return Comparison(**{name: value for name, value in figures.items() if name in known})
 
 
 @dataclass(slots=True)

@@ -375,6 +375,29 @@ def test_a_full_reconcile_goes_on_where_its_time_was_over_until_all_is_done() ->
     same(w)
 
 
+def test_a_record_that_no_document_can_hold_is_no_place_to_go_on_from() -> None:
+    w = world([*KEYS[:9], "z"])
+    for number in range(6):
+        w.d_raw("k08" + "x" * 1500 + str(number), a=1)
+    crash_at(w, "written", 5)
+    with pytest.raises(Crash):
+        w.reconcile(FULL)
+    w.clock.tick(300)
+    report = w.reconcile(FULL)
+    figures = found(report)
+    assert report.resumed_from
+    assert (figures.equal, figures.dead_letters) == (10, 6)
+
+
+def test_a_checkpoint_of_another_release_is_gone_on_with() -> None:
+    w = world()
+    half_done(w)
+    kept = w.database.documents["sync_checkpoints/things:thing"].fields["reconciled"]["thing"]
+    kept["figure that is no more"] = 1
+    del kept["in_conflict"]
+    assert found(w.reconcile(FULL)).compared == 20
+
+
 def test_the_queues_are_emptied_whether_a_run_goes_on_or_begins() -> None:
     w = world()
     half_done(w)

@@ -55,7 +55,8 @@ def mend(run: Run, batch: Batch, found: Comparison, drain: Callable[[Run], bool]
     ends = Ends()
     before = _read_both(run, batch.differing, ends)
     different = [id for id in batch.differing if id in ends.broken or not before.alike(id)]
-    _count(found, batch, before, different, ends)
+    mended = set() if run.order.dry_run else batch.sure.keys() - set(different)
+    _count(found, batch, before, different, mended, ends)
     if run.order.dry_run or not different:
         return True
     if drain(run):
@@ -74,12 +75,12 @@ def mend(run: Run, batch: Batch, found: Comparison, drain: Callable[[Run], bool]
     return True
 
 
-def _count(found: Comparison, batch: Batch, both: Both, different: Sequence[RecordId], ends: Ends) -> None:
-    """Count what was compared; what was seen to differ and is alike by now was mended while others were."""
-    unknown = sum(id not in both.left and id not in both.right and id not in ends.broken for id in batch.differing)
-    mended = batch.sure.keys() - set(different)
-    found.compared -= unknown
-    found.equal += len(batch.differing) - unknown - len(different) - len(mended)
+def _count(found: Comparison, batch: Batch, both: Both, different: Sequence[RecordId], mended: set[RecordId], ends: Ends) -> None:
+    """Count what was compared. `mended` was seen to differ and is alike by now: it was carried while others were mended."""
+    unknown = set(batch.differing) - both.left.keys() - both.right.keys() - ends.broken
+    mended = mended - unknown
+    found.compared -= len(unknown)
+    found.equal += len(batch.differing) - len(unknown) - len(different) - len(mended)
     found.different += len(different) + len(mended)
     found.repaired += len(mended)
     for id in (*different, *mended):

@@ -11,8 +11,10 @@ import pytest
 from memory_firestore import MemoryFirestore
 from world import World
 
+from shared.engine import whole_change
 from shared.errors import TerminalRecord, Transient
 from shared.full import full
+from shared.model import Action, Change
 from shared.peers.documents import Write
 from shared.peers.memory import MemoryPeer
 from shared.reconcile import Task
@@ -497,6 +499,40 @@ def test_what_was_adopted_by_being_shown_and_carried_while_others_were_mended_is
         w.d_raw(key, a="raw")
     w.d_raw("new", a=1)
     assert found(w.reconcile(FULL)) == Comparison("full", compared=21, different=21, repaired=21, fields={"a": 20})
+
+
+def test_what_another_run_mended_while_a_dry_run_looked_is_not_called_repaired() -> None:
+    w = world()
+    lose_documents(w, "k05")
+    calls: list[str] = []
+
+    def fault(call: str) -> None:
+        calls.append(call)
+        if calls[-2:] == ["query", "get"]:  # the records were walked, what differs is read again
+            [record] = w.django.read([w.id("k05")])
+            w.firestore.apply([whole_change(record, Change("x", record.id, Action.UPDATE))], "another")
+
+    w.database.fault = fault
+    assert found(w.reconcile(FULL, dry_run=True)) == Comparison("full", compared=20, equal=20)
+
+
+def test_what_is_gone_from_both_sides_by_the_time_it_is_read_again_was_not_compared() -> None:
+    w = world()
+    lose_documents(w, "k05")
+    read = w.django.read
+
+    def gone(ids: Any, adopting: bool = True) -> Any:
+        w.django.rows.pop(w.id("k05"), None)
+        return read(ids, adopting)
+
+    shown = w.django.records
+
+    def records(*given: Any) -> Any:
+        yield from list(shown(*given))
+        w.django.read = gone  # type: ignore[method-assign]
+
+    w.django.records = records  # type: ignore[method-assign]
+    assert found(w.reconcile(FULL)) == Comparison("full", compared=19, equal=19)
 
 
 def test_a_record_far_out_of_turn_that_one_side_lost_is_put_back() -> None:

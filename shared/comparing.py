@@ -6,8 +6,8 @@ only a key with "/" in it, or one that no document may be named after, has anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from shared.canonical import same
@@ -19,12 +19,17 @@ WINDOW = 500
 """Records held back of a backend, so that those slightly out of turn can be put in order."""
 
 
+def document_of(key: str) -> str | None:
+    """Return the id of a record's document; None if no document can be named after it."""
+    try:
+        return document_id(key)
+    except TerminalRecord:
+        return None
+
+
 def turn(key: str) -> bytes:
     """Return what orders records by the ids of their documents."""
-    try:
-        return document_id(key).encode()
-    except TerminalRecord:
-        return key.encode(errors="surrogatepass")
+    return (document_of(key) or key).encode(errors="surrogatepass")
 
 
 def in_turn(records: Iterable[Record], late: list[RecordId], after: str | None = None, window: int = WINDOW) -> Iterator[Record]:
@@ -77,8 +82,12 @@ def _equal(one: Version, other: Version, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some records that were compared: how many, and which of them may differ. `last`: the last key, where they are in turn."""
+    """Some records that were compared: how many, and which of them may differ. `last`: the last key, where they are in turn.
+
+    `sure` are those that were seen to differ for certain, with the fields that did; it tells of what a run mends on its way.
+    """
 
     compared: int
     differing: list[RecordId]
     last: str | None = None
+    sure: Mapping[RecordId, list[str]] = field(default_factory=dict)

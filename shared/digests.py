@@ -21,14 +21,10 @@ FEW = 32
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """How many records, and the sum of their hashes; None where that is past exactness, which equals nothing."""
+    """How many records, and the sum of their hashes; None where that is past exactness, which equals nothing that is told."""
 
     count: int = 0
     total: int | None = 0
-
-    def agrees(self, other: Digest) -> bool:
-        """Return whether two sides hold the same, as far as digests can tell."""
-        return self.total is not None and (self.count, self.total) == (other.count, other.total)
 
     def without(self, part: Digest) -> Digest | None:
         """Return the digest of the rest; None if it has to be asked for."""
@@ -64,7 +60,7 @@ def narrow(low: int, high: int, told: Tell, ask: Tell, theirs: Digest | None = N
     Halves what differs. Of two halves only one is asked for; the other is the rest.
     """
     theirs = theirs or ask(low, high)
-    if theirs.agrees(told(low, high)):
+    if theirs == told(low, high):
         return
     if high - low == 1 or theirs.count <= FEW:
         yield Part(low, high, theirs)

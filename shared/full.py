@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from shared.comparing import WINDOW, Batch, alike, in_turn, side_by_side
+from shared.comparing import WINDOW, Batch, alike, differing_fields, document_of, in_turn, side_by_side, turn
 from shared.model import Record, RecordId, Scope
 from shared.peers.base import Asked, Peer
 
@@ -26,15 +26,20 @@ def full(left: Peer, right: Peer, scope: Scope, entity: str, after: str | None =
         lost = _missing(late[0], right) + _missing(late[1], left)
         if not some and not lost:
             return
-        last = [each.id.key for pair in some for each in pair if each][-1:]
-        yield Batch(len(some) + len(lost), [*_differing(some), *lost], *last)
+        last = next((key for pair in reversed(some) for each in pair if each and document_of(key := each.id.key)), None)
+        differing = dict(_differing(some))
+        sure = {id: names for id, names in differing.items() if names is not None}
+        yield Batch(len(some) + len(lost), [*differing, *lost], last, sure)
 
 
-def _differing(pairs: Sequence[tuple[Record | None, Record | None]]) -> Iterator[RecordId]:
+def _differing(pairs: Sequence[tuple[Record | None, Record | None]]) -> Iterator[tuple[RecordId, list[str] | None]]:
+    """Yield what is not alike, with the fields that differ; None for what may only be out of turn on the other side."""
     for mine, theirs in pairs:
         one = mine or theirs
-        if one and not (mine and theirs and alike(mine.version, theirs.version)):
-            yield one.id
+        if mine and theirs and not alike(mine.version, theirs.version):
+            yield mine.id, differing_fields(mine.version, theirs.version)
+        elif one and not (mine and theirs):
+            yield one.id, [] if turn(one.id.key) == one.id.key.encode(errors="surrogatepass") else None
 
 
 def _missing(late: list[RecordId], other: Peer) -> list[RecordId]:

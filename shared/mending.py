@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from shared.comparing import alike, differing_fields
+from shared.comparing import Batch, alike, differing_fields
 from shared.disputes import Disputes, disputed
 from shared.engine import record_conflicts, say_brakes, whole_change
 from shared.errors import TerminalRecord
@@ -74,11 +74,11 @@ class Mender:
     drain: Callable[[Run], bool]
     deletes: list[Delete] = field(default_factory=list)
 
-    def mend(self, ids: Sequence[RecordId]) -> bool:
-        """Compare these records anew and make alike those that differ. Returns whether the run lasted so long."""
+    def mend(self, batch: Batch) -> bool:
+        """Compare the records that may differ anew and make alike those that do. Returns whether the run lasted so long."""
         run, ends = self.run, Ends()
-        before = _read_both(run, ids, ends)
-        different = self._compared(ids, before, ends)
+        before = _read_both(run, batch.differing, ends)
+        different = self._compared(batch, before, ends)
         if not different:
             return True
         if self.drain(run):
@@ -98,11 +98,11 @@ class Mender:
                 self.found.put_back += id in sent and before.only_one(id) and after.alike(id)
         return True
 
-    def _compared(self, ids: Sequence[RecordId], both: Both, ends: Ends) -> list[RecordId]:
+    def _compared(self, batch: Batch, both: Both, ends: Ends) -> list[RecordId]:
         """Count what differs, and return what of it may be mended: not what waits for somebody's decision."""
-        different = [id for id in ids if id in ends.broken or not both.alike(id)]
+        different = [id for id in batch.differing if id in ends.broken or not both.alike(id)]
         left_alone = {id for id in different if disputed(*both.versions(id), self.disputes.get(id, frozenset()))}
-        _count(self.found, ids, both, different, ends)
+        _count(self.found, batch, both, different, ends)
         self.found.in_conflict += len(left_alone)
         return [id for id in different if id not in left_alone]
 
@@ -152,13 +152,17 @@ def _exchange(run: Run, ids: Sequence[RecordId], before: Both, ends: Ends) -> Bo
     return _read_both(run, ids, ends) if ids else before
 
 
-def _count(found: Comparison, ids: Sequence[RecordId], both: Both, different: Sequence[RecordId], ends: Ends) -> None:
-    unknown = sum(id not in both.left and id not in both.right and id not in ends.broken for id in ids)
-    found.compared -= unknown
-    found.equal += len(ids) - unknown - len(different)
-    found.different += len(different)
-    for id in different:
-        for name in differing_fields(*both.versions(id)) if not both.only_one(id) else ():
+def _count(found: Comparison, batch: Batch, both: Both, different: Sequence[RecordId], ends: Ends) -> None:
+    """Count what was compared. What was seen to differ and is alike by now was carried while others were mended."""
+    unknown = set(batch.differing) - both.left.keys() - both.right.keys() - ends.broken
+    mended = batch.sure.keys() - set(different) - unknown
+    found.compared -= len(unknown)
+    found.equal += len(batch.differing) - len(unknown) - len(different) - len(mended)
+    found.different += len(different) + len(mended)
+    found.repaired += len(mended)
+    for id in (*different, *mended):
+        of_both = differing_fields(*both.versions(id)) if not both.only_one(id) else []
+        for name in batch.sure.get(id, of_both):
             found.fields[name] = found.fields.get(name, 0) + 1
 
 

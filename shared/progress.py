@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from shared.naming import state_id
 from shared.native import loaded, stored
-from shared.report import Comparison
+from shared.report import comparison_of
 from shared.run import Run
 
 GOOD_FOR = timedelta(days=1)
@@ -42,7 +42,7 @@ class Progress:
             return
         self.start = found["entity"], found["tenant"], loaded("after", found["after"])
         self.run.report.resumed_from = found["run_id"]
-        self.run.report.reconciled |= {name: Comparison(**figures) for name, figures in found["reconciled"].items()}
+        self.run.report.reconciled |= {name: comparison_of(figures) for name, figures in found["reconciled"].items()}
 
     def _is_place(self, entity: str, tenant: str | None) -> bool:
         pair = self.run.pair

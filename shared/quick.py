@@ -12,6 +12,9 @@ from shared.model import RecordId, Scope
 from shared.peers.base import Asked, Peer, Teller
 
 ALL = range(HASHES)
+PAGES_AT_ONCE = 10
+"""A backend adopts raw edits when it shows its hashes, and mending one batch carries all of them over: what comes in a later
+batch is then found equal. So batches are large."""
 
 
 def roles(left: Peer, right: Peer) -> tuple[Teller, Asked] | None:
@@ -32,7 +35,7 @@ def quick(teller: Teller, asked: Asked, scope: Scope, entity: str, told: Sequenc
     rest = sum(each.count for each in told)
     for some, mine in teller.hashes(scope, entity, buckets) if buckets else ():
         found = _unlike(asked, scope, entity, parts, some, mine)
-        while ids := list(islice(found, scope.page_size)):
+        while ids := list(islice(found, PAGES_AT_ONCE * scope.page_size)):
             rest -= len({each.id for each in mine} & set(ids))
             yield Batch(len(ids), ids)
     yield Batch(rest, [])

@@ -79,7 +79,7 @@ def _compare(run: Run, task: Task, progress: Progress, disputes: Disputes, entit
             return mender.carry_deletes()
         found.compared += batch.compared
         found.equal += batch.compared - len(batch.differing)
-        if batch.differing and not mender.mend(batch.differing):
+        if batch.differing and not mender.mend(batch):
             return False
         if batch.compared >= scope.page_size and not mender.deletes:
             # A checkpoint is worth a write after that many reads; before noted deletes were carried it would skip them.

@@ -89,6 +89,12 @@ class Comparison:
     note: str | None = None
 
 
+def comparison_of(figures: Mapping[str, Any]) -> Comparison:
+    """Return what a run's record or checkpoint says, perhaps of another release: figures unknown to this one are left out."""
+    known = {each.name for each in fields(Comparison)}
+    return Comparison(**{name: value for name, value in figures.items() if name in known})
+
+
 @dataclass(slots=True)
 class Failure:
     """Why a run of a pair stopped. `retry`: whether trying again may help without anybody mending something."""

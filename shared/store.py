@@ -129,7 +129,9 @@ class Store(Conflicts):
         named = {"pair": pair, "from": source, "status": "open", "entity": record.entity, "key": stored("key", record.key)}
         for row in self.documents.query(DEAD_LETTERS, named):
             change = letter_of(row).change
-            for name, value in change.fields.items() if change and change.record == record else ():
+            if change is None or change.record != record:
+                continue
+            for name, value in change.fields.items():
                 bases.setdefault(name, {})[value.stamp] = change.base.get(name)
         return bases
 

@@ -248,6 +248,18 @@ def test_a_sum_past_exactness_is_narrowed_down_and_never_trusted() -> None:
     assert all(part.theirs.total is not None for part in parts)
 
 
+def test_so_many_records_are_asked_for_in_parts_whose_sums_are_exact() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def ask(low: int, high: int) -> Digest:
+        asked.append((low, high))
+        total = (high - low) * 256 * (HASHES - 1)
+        return Digest((high - low) * 256, total if total < 2**63 else None)
+
+    assert list(differing_buckets([Digest(256, 256 * (HASHES - 1))] * BUCKETS, ask)) == []
+    assert asked == [(0, 1024), (1024, 2048), (2048, 3072), (3072, 4096)]
+
+
 def test_of_two_halves_only_one_is_asked_for() -> None:
     asked: list[tuple[int, int]] = []
 

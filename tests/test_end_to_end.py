@@ -277,6 +277,28 @@ def test_a_dry_run_of_reconcile_adopts_nothing_in_firestore_either(real: Real) -
     assert real.rows("sync_queue") == before
 
 
+def test_reconcile_by_keys_and_by_digests_over_http(real: Real) -> None:
+    for key in ("a", "b", "c"):
+        real.users.call("save", entity="interest", key=key, fields={"name": key})
+    real.sync()
+    for key in ("a", "b"):
+        real.users.call("raw", entity="interest", key=key, fields={"name": "raw"})
+    seen = real.sync("reconcile", mode="quick", entities=["interest"], dry_run=True)["reconciled"]["interest"]
+    assert (seen["mode"], seen["compared"], seen["different"], seen["repaired"]) == ("quick", 3, 2, 0)
+    assert {row["name"] for row in real.rows("interests")} == {"a", "b", "c"}
+    real.users.call("raw", entity="interest", key="c", fields={"name": "raw"})
+    by_key = real.sync("reconcile", entities=["interest"], keys=["c", "nobody"], batch_size=10)["reconciled"]["interest"]
+    assert (by_key["compared"], by_key["different"], by_key["repaired"], by_key["fields"]) == (1, 1, 1, {"name": 1})
+    assert by_key["note"] == "1 of the keys are known on neither side"
+    real.sync("reconcile", mode="quick")
+    assert {row["name"] for row in real.rows("interests")} == {"raw"}
+    [last] = [row for row in real.rows("sync_runs") if "member" in row["result"].get("reconciled", {})]
+    assert last["result"]["reconciled"]["interest"] | {"different": 0, "repaired": 0} == {
+        **dict.fromkeys(("waiting", "dead_letters", "in_conflict", "edited", "put_back", "different", "repaired"), 0),
+        **{"mode": "quick", "compared": 3, "equal": 3, "fields": {}, "note": None},
+    }
+
+
 def test_what_is_referred_to_is_carried_first_however_the_keys_sort(real: Real) -> None:
     real.firestore.document("members/1").set(MEMBER | {"branch": real.firestore.document("branches/zz")})
     real.firestore.document("branches/zz").set({"name": "Last"})

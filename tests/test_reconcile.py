@@ -11,7 +11,10 @@ import pytest
 from memory_firestore import MemoryFirestore
 from world import World
 
+from shared.engine import whole_change
 from shared.errors import TerminalRecord, Transient
+from shared.full import full
+from shared.model import Action, Change
 from shared.peers.documents import Write
 from shared.peers.memory import MemoryPeer
 from shared.reconcile import Task
@@ -375,6 +378,24 @@ def test_a_full_reconcile_goes_on_where_its_time_was_over_until_all_is_done() ->
     same(w)
 
 
+def test_a_record_that_no_document_can_hold_is_no_place_to_go_on_from() -> None:
+    w = world(KEYS[:9])
+    for number in range(4):
+        w.d_raw("k08" + "x" * 1500 + str(number), a=1)
+    batches = list(full(w.django, w.firestore, w.pair.scope, "thing"))
+    assert [batch.compared for batch in batches] == [3, 3, 3, 3, 1]
+    assert [batch.last for batch in batches] == ["k02", "k05", "k08", None, None]
+
+
+def test_a_checkpoint_of_another_release_is_gone_on_with() -> None:
+    w = world()
+    half_done(w)
+    kept = w.database.documents["sync_checkpoints/things:thing"].fields["reconciled"]["thing"]
+    kept["figure that is no more"] = 1
+    del kept["in_conflict"]
+    assert found(w.reconcile(FULL)).compared == 20
+
+
 def test_the_queues_are_emptied_whether_a_run_goes_on_or_begins() -> None:
     w = world()
     half_done(w)
@@ -463,3 +484,99 @@ def test_a_run_whose_time_is_over_amid_its_drain_sends_nothing_that_may_be_on_it
     w.reconcile(FULL)
     same(w)
     assert w.f_values("k01") == {"a": 1, "b": 0, "c": 0}
+
+
+def test_a_record_out_of_turn_is_not_missed_at_the_very_end_either() -> None:
+    w = world(["A1", "__x__"])
+    lose_documents(w, "__x__")
+    [batch] = full(w.django, w.firestore, w.pair.scope, "thing", after="A1")
+    assert [id.key for id in batch.differing] == ["__x__"]
+
+
+def test_what_was_adopted_by_being_shown_and_carried_while_others_were_mended_is_counted() -> None:
+    """Django adopts when it shows its records, a window ahead of what is compared; mending the first carries all."""
+    w = world()
+    for key in KEYS:
+        w.d_raw(key, a="raw")
+    w.d_raw("new", a=1)
+    assert found(w.reconcile(FULL)) == Comparison("full", compared=21, different=21, repaired=21, fields={"a": 20})
+
+
+def test_what_another_run_mended_while_a_dry_run_looked_is_not_called_repaired() -> None:
+    w = world()
+    lose_documents(w, "k05")
+    calls: list[str] = []
+
+    def fault(call: str) -> None:
+        calls.append(call)
+        if calls[-2:] == ["query", "get"]:  # the records were walked, what differs is read again
+            [record] = w.django.read([w.id("k05")])
+            w.firestore.apply([whole_change(record, Change("x", record.id, Action.UPDATE))], "another")
+
+    w.database.fault = fault
+    assert found(w.reconcile(FULL, dry_run=True)) == Comparison("full", compared=20, equal=20)
+
+
+def test_what_is_gone_from_both_sides_by_the_time_it_is_read_again_was_not_compared() -> None:
+    w = world()
+    lose_documents(w, "k05")
+    read = w.django.read
+
+    def gone(ids: Any, adopting: bool = True) -> Any:
+        w.django.rows.pop(w.id("k05"), None)
+        return read(ids, adopting)
+
+    shown = w.django.records
+
+    def records(*given: Any) -> Any:
+        yield from list(shown(*given))
+        w.django.read = gone  # type: ignore[method-assign]
+
+    w.django.records = records  # type: ignore[method-assign]
+    assert found(w.reconcile(FULL)) == Comparison("full", compared=19, equal=19)
+
+
+def test_a_record_far_out_of_turn_that_one_side_lost_is_put_back() -> None:
+    """Its key comes after six hundred others, its document would come before them."""
+    keys = [f"A{number}" for number in range(600)] + ["__x__"]
+    w = world(keys)
+    lose_documents(w, "__x__", "A7")
+    figures = found(w.reconcile(FULL))
+    assert (figures.compared, figures.different, figures.put_back) == (601, 2, 2)
+    same(w, keys)
+
+
+def test_a_drain_that_is_cut_short_amid_mending_puts_nothing_back() -> None:
+    """Three edits are adopted, two of them carried before the run is over; then the third's document is deleted unseen."""
+    w = world()
+    for key in ("k00", "k01", "k02"):
+        w.f_update(key, b=1)
+    lose_events(w)
+
+    def fault(call: str) -> None:
+        entries = [each.fields for path, each in w.database.documents.items() if path.startswith("sync_queue/")]
+        pending = [each for each in entries if each["sync_status"] == "pending"]
+        if call == "query" and len(pending) == 3 and w.f_values("k02"):
+            w.f_delete("k02")
+            lose_events(w)
+
+    w.database.fault = fault
+    report = w.reconcile(FULL, max_changes=2)
+    assert (report.left_over, report.reconciled["thing"].waiting) == (True, 3)
+    assert w.f_values("k02") is None
+    w.database.fault = lambda _: None
+    assert found(w.reconcile(FULL)).put_back == 1
+    same(w)
+    assert w.f_values("k02") == {"a": "k02", "b": 1, "c": 0}
+
+
+def test_6_isolation_a_document_that_is_edited_all_the_time_keeps_no_other_from_being_adopted() -> None:
+    w = world()
+    w.f_update("k01", b=0.5)
+    w.f_update("k02", b=1)
+    lose_events(w)
+    edits = itertools.count(1)
+    w.database.fault = lambda call: w.f_update("k01", b=next(edits)) if call == "commit" else None
+    with pytest.raises(Transient):
+        w.firestore.read([w.id("k01"), w.id("k02")])
+    assert [change.record.key for page in w.firestore.changes(w.pair.scope) for change in page.changes] == ["k02"]

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from firestores import documents, plain_client
-from proxy import Fault, Proxy, half, page, status
-from register import (
+from planting import (
     REAL,
     SEEMING,
     TENANTS,
@@ -32,6 +31,7 @@ from register import (
     write_django,
     write_firestore,
 )
+from proxy import Fault, Proxy, half, page, status
 from world import Quiet
 
 from local.backend import Backend

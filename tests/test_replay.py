@@ -138,6 +138,17 @@ def test_what_was_superseded_since_is_closed_and_nothing_later_is_overwritten(la
     w.check("xy")
 
 
+def test_what_was_superseded_and_would_still_be_refused_is_closed_too_and_its_value_kept() -> None:
+    w = world()
+    refused(w)
+    w.d_save("x", a=8)  # by somebody who never saw the 7
+    w.settle()
+    assert outcomes(again(w, entity="thing")) == ["superseded"]
+    assert ("x", "a") in {(key, field) for key, field, _ in w.conflicts()}
+    w.settle()
+    w.check("xy")
+
+
 def test_a_letter_that_is_refused_again_stays_open_with_its_new_reason() -> None:
     w = world()
     refused(w)

@@ -24,7 +24,7 @@ from shared.peers.base import Peer
 from shared.policy import decide
 from shared.report import Report
 from shared.run import Order, Pair, Run, directions
-from shared.store import Store
+from shared.store import RUN_RETENTION, Store
 
 NOT_IN_IT = Problem(
     "not-in-the-letter",
@@ -108,8 +108,8 @@ def replay(
     if not letters:
         return []
     audit = state_id("replay", order.run_id)
-    note = {"action": "replay_dead_letters", "by": by, "at": now(), "pair": pair.name, "letters": [each.id for each in letters]}
-    store.audit(audit, note)
+    what = {"action": "replay_dead_letters", "pair": pair.name, "letters": [each.id for each in letters]}
+    store.audit(audit, {**what, "by": by, "at": now(), "expire_at": now() + RUN_RETENTION})
     report = Report(pair.name, order.run_id, now())
     run = Run(pair, order, store, now, log.bind(runId=order.run_id, pair=pair.name), report, pair.billed.copy(), now())
     ended = {each.id: Ended(each, each.status) for each in letters if each.status not in {"open", "waiting"}}
@@ -155,7 +155,7 @@ def _stale(held: Version, change: Change, refused: Result) -> Result:
     decision = decide(held, change)
     if decision.outcome is not Outcome.STALE:
         return refused
-    stamps = {name: value.stamp for name, value in held.fields.items()}
+    stamps = {name: value.stamp for name, value in held.fields.items() if name in change.fields}
     return Result(change.id, Outcome.STALE, (), stamps, held.deleted, (*refused.conflicts, *decision.conflicts))
 
 

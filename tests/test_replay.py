@@ -44,7 +44,7 @@ def world(ahead: float = 0.0) -> World:
     return w
 
 
-def refused(w: World, key: str = "x", value: int = 7) -> Strict:
+def refused(w: World, key: str = "x", value: Any = 7) -> Strict:
     """An edit in Firestore becomes a dead letter, since Django refuses it."""
     django = w.django
     assert isinstance(django, Strict)
@@ -304,3 +304,17 @@ def test_an_unknown_id_and_a_request_that_names_nothing_are_refused() -> None:
     with pytest.raises(BadRequest, match="things, others"):
         pair_asked(ReplayRequest(reason="unique"), pairs | {"others": w.pair}, w.store)
     assert pair_asked(ReplayRequest(reason="unique"), pairs, w.store) == "things"
+
+
+def test_no_value_and_no_key_of_a_letter_gets_into_a_log_line() -> None:
+    w = world()
+    w.d_save("0101302989", a=0, b=0, c=0)
+    w.settle()
+    django = refused(w, "0101302989", value="whispered")
+    again(w, entity="thing")
+    django.refused = ()
+    w.d_save("0101302989", a="shouted")
+    assert outcomes(again(w, entity="thing")) == ["superseded"]
+    assert {line["event"] for line in w.log.lines} >= {"conflict", "dead_letter"}
+    said = repr(w.log.lines)
+    assert [word for word in ("0101302989", "whispered", "shouted") if word in said] == []

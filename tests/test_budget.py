@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ twice, its tombstone read, adopted in two writes and read again, written with it
 
 def with_changes(number: int, **options: Any) -> World:
     w = World(**options)
+    w.pair = replace(w.pair, scope=replace(w.pair.scope, page_size=500))
     for each in range(number):
         w.d_save(f"d{each:03}", a=each)
         w.f_set(f"f{each:03}", a=each)

@@ -28,6 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Asked = TypeVar("Asked", bound=service.RunRequest)
+EntityName = Annotated[str, typer.Argument(metavar="ENTITY", help="The kind of record, as sync.yaml names it.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The record's key.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 PairName = Annotated[str | None, typer.Option("--pair", help="One pair instead of all.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="The record's tenant, where the entity has any.")]
@@ -65,7 +67,7 @@ def _pairs(named: str | None) -> list[str]:
 
 
 @app.command(epilog=EXIT_CODES)
-def explain(entity: str, key: str, tenant: Tenant = None, as_json: Json = False) -> None:
+def explain(entity: EntityName, key: Key, tenant: Tenant = None, as_json: Json = False) -> None:
     """Tell the story of one record.
 
     Who wrote what and when, what became of it and why, and how the record is now on both sides.

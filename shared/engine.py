@@ -118,7 +118,6 @@ def _carry_page(
     fates = {id: Fate(Outcome.INVALID, problem=problem) for id, problem in page.malformed.items()}
     braked = {change.id: change for change in changes if change.deletes and any(edit.id in held for edit in change.edits)}
     fates |= {edit.id: Fate(Outcome.HELD) for change in braked.values() for edit in change.edits}
-    run.waiting.update(change.record for change in braked.values())
     results = apply_changes(run, source, target, [change for change in changes if change.id not in braked])
     for change, result in results:
         fates |= fates_of(change, result)

@@ -18,8 +18,9 @@ from shared.errors import BadRequest, NotFound
 from shared.fates import fates_of
 from shared.letters import Body, Letter, finished, refused_again
 from shared.log import Log
-from shared.model import Acknowledgement, Action, Change, Outcome, Problem, Result, Stamp
+from shared.model import Acknowledgement, Action, Change, Outcome, Problem, Result, Stamp, Version
 from shared.peers.base import Peer
+from shared.policy import decide
 from shared.report import Report
 from shared.run import Order, Pair, Run, directions
 from shared.store import Store
@@ -123,7 +124,7 @@ def _replay_from(run: Run, source: Peer, target: Peer, letters: Sequence[Letter]
     by_change = {each.change_id: each for each in letters}
     changes = _changes(run, source, letters)
     held = _held(run, source, target, changes)
-    results = apply_changes(run, source, target, [change for change in changes if change.id not in held])
+    results = _judged(target, apply_changes(run, source, target, [change for change in changes if change.id not in held]))
     conflicts = {each.id: each for _, result in results for each in result.conflicts}
     record_conflicts(run, target, list(conflicts.values()))
     ended = [_ended(by_change[change.id], change, result) for change, result in results]
@@ -132,6 +133,30 @@ def _replay_from(run: Run, source: Peer, target: Peer, letters: Sequence[Letter]
     ended += [Ended(by_change[id], "refused", problem=NOT_IN_IT) for id in lost]
     _close(run, source, ended)
     return ended
+
+
+def _judged(target: Peer, results: Sequence[tuple[Change, Result]]) -> list[tuple[Change, Result]]:
+    """Return the results, with those refused changes as stale of which nothing would be left if they were taken: a backend
+    may refuse a value for what it is before it looks at what it holds."""
+    refused = [change.record for change, result in results if result.outcome is Outcome.INVALID]
+    held = {record.id: record.version for record in target.read(refused)} if refused else {}
+    return [
+        (
+            change,
+            _stale(held[change.record], change, result)
+            if result.outcome is Outcome.INVALID and change.record in held
+            else result,
+        )
+        for change, result in results
+    ]
+
+
+def _stale(held: Version, change: Change, refused: Result) -> Result:
+    decision = decide(held, change)
+    if decision.outcome is not Outcome.STALE:
+        return refused
+    stamps = {name: value.stamp for name, value in held.fields.items() if name in change.fields}
+    return Result(change.id, Outcome.STALE, (), stamps, held.deleted, (*refused.conflicts, *decision.conflicts))
 
 
 def _changes(run: Run, source: Peer, letters: Sequence[Letter]) -> list[Change]:

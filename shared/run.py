@@ -79,7 +79,7 @@ class Run:
     renewed_at: datetime
     """When the lease was taken, or last held for longer."""
     waiting: set[RecordId] = field(default_factory=set)
-    """Records with a change that must wait or is held; what is known of them is not complete."""
+    """Records with a change that must wait; what is known of them is not complete."""
     brakes: Brakes = field(init=False)
     _spent: int = 0
     _dearest_step: int = 0

@@ -19,10 +19,10 @@ MOST_SEEN = 5000
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A document as the rehearsal left it, and the fields that it had before."""
+    """A document as the rehearsal left it, and as it was before."""
 
     now: Snapshot
-    before: Fields
+    before: Snapshot
 
 
 class Stage:
@@ -110,12 +110,13 @@ class Stage:
             self.billed.deletes += 1
         else:
             self.billed.writes += 1
-        known = write.mask is not None or write.path in self._written or write.path in self._seen
-        under = self._looked_up(write.path).fields if known else {}
+        under = self._looked_up(write.path)
+        fields = _after(under.fields, write)
+        self._last_write = max(self._clock(), self._last_write) + TICK
+        same = under.exists and fields == under.fields  # such a write leaves the update time as it was
+        time = None if write.fields is None else under.update_time if same else self._last_write
         before = self._written[write.path].before if write.path in self._written else under
-        self._last_write = max(self._clock(), self._last_write + TICK)
-        time = None if write.fields is None else self._last_write
-        self._written[write.path] = Written(Snapshot(write.path, _after(under, write), time), before)
+        self._written[write.path] = Written(Snapshot(write.path, fields, time), before)
 
     def query(self, collection: str, equal: Fields, after: str | None = None, limit: int = 500) -> list[Snapshot]:
         """Return up to `limit` documents with these values, in the order of ids, after the id `after`, as they would be."""
@@ -137,7 +138,7 @@ class Stage:
         """Return how many documents of a collection would have these values."""
         number = self.beneath.count(collection, equal)
         for each in self._of(collection):
-            number += _has(each.now, equal) - (bool(each.before) and _fits(each.before, equal))
+            number += _has(each.now, equal) - _has(each.before, equal)
         self.billed.reads += max(1, -(-number // 1000))
         return number
 
@@ -177,8 +178,4 @@ def _follows(document: Snapshot, after: str | None) -> bool:
 
 
 def _has(document: Snapshot, equal: Fields) -> bool:
-    return document.exists and _fits(document.fields, equal)
-
-
-def _fits(fields: Fields, equal: Fields) -> bool:
-    return all(fields.get(name) == value for name, value in equal.items())
+    return document.exists and all(document.fields.get(name) == value for name, value in equal.items())

@@ -62,7 +62,7 @@ def working() -> Iterator[None]:
 def show(body: Any, as_json: bool, tables: Callable[[Any], Iterable[RenderableType]]) -> None:
     """Print a result, as JSON or as what `tables` makes of it."""
     if as_json:
-        typer.echo(json.dumps(body, ensure_ascii=False, indent=2, default=str))
+        typer.echo(json.dumps(body, indent=2, default=str))
         return
     console = Console(highlight=False, markup=False)
     for each in tables(body):

@@ -90,12 +90,17 @@ def project() -> str:
 @cache
 def documents() -> Firestore:
     """Return Firestore, or the emulator that FIRESTORE_EMULATOR_HOST names."""
+    from google.auth.exceptions import DefaultCredentialsError
     from google.cloud.firestore_v1.services.firestore import FirestoreClient
     from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 
     spec, host = _firestore_spec(settings()), os.environ.get("FIRESTORE_EMULATOR_HOST")
     if not host:
-        return Firestore(FirestoreClient(), spec.project, spec.database)
+        try:
+            return Firestore(FirestoreClient(), spec.project, spec.database)
+        except DefaultCredentialsError:
+            hint = "run `gcloud auth application-default login`, or name an emulator in FIRESTORE_EMULATOR_HOST"
+            raise TerminalBatch(f"there are no credentials for Firestore of project {spec.project!r} here; {hint}") from None
     client = FirestoreClient(transport=FirestoreGrpcTransport(channel=_insecure(host)))
     return Firestore(client, spec.project, spec.database, [("authorization", "Bearer owner")])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from real import Real
 from test_brake import live
 from world import World
 
@@ -19,6 +21,7 @@ twice, its tombstone read, adopted in two writes and read again, written with it
 
 def with_changes(number: int, **options: Any) -> World:
     w = World(**options)
+    w.pair = replace(w.pair, scope=replace(w.pair.scope, page_size=500))
     for each in range(number):
         w.d_save(f"d{each:03}", a=each)
         w.f_set(f"f{each:03}", a=each)
@@ -107,3 +110,18 @@ def test_a_reconciliation_stops_at_its_budget_while_it_mends_and_a_later_one_men
     assert len(reports) > 1
     assert max(report.billed.total for report in reports) <= 200 + 10 * COSTLY
     assert live(w) == (80, 80)
+
+
+@pytest.mark.stack
+def test_a_budget_over_http_on_real_parts(real: Real) -> None:
+    for number in range(30):
+        real.users.call("save", entity="branch", key=f"d{number:02}", fields={"name": "x"})
+        real.firestore.document(f"branches/f{number:02}").set({"name": "x"})
+    real.wait_for_queue(30)
+    results = [real.sync(max_billed=90)]
+    while results[-1]["left_over"]:
+        results.append(real.sync(max_billed=90))
+    assert [each["stopped_by"] for each in results] == ["budget"] * (len(results) - 1) + [None]
+    assert len(results) > 1
+    assert max(sum(each["billed"].values()) for each in results) <= 90 + 4 * COSTLY
+    assert len(real.rows("branches")) == len(real.users.call("dump", entity="branch")) == 60

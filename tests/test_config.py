@@ -97,6 +97,13 @@ def test_a_file_as_the_tests_have_it_is_right():
         settings.version = 2
 
 
+def test_a_budget_is_set_for_each_pair_and_there_is_none_by_default():
+    limits = parse(a_file(), "sync.yaml", {}).pairs["members"].limits
+    assert limits.billed_operations is None
+    limits = parse(a_file(pairs__members__limits={"billed_operations": 1000}), "sync.yaml", {}).pairs["members"].limits
+    assert limits.billed_operations == 1000
+
+
 def test_tenants_lie_where_the_collection_says():
     [school] = (
         parse(

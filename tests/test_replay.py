@@ -44,7 +44,7 @@ def world(ahead: float = 0.0) -> World:
     return w
 
 
-def refused(w: World, key: str = "x", value: int = 7) -> Strict:
+def refused(w: World, key: str = "x", value: Any = 7) -> Strict:
     """An edit in Firestore becomes a dead letter, since Django refuses it."""
     django = w.django
     assert isinstance(django, Strict)
@@ -134,6 +134,17 @@ def test_what_was_superseded_since_is_closed_and_nothing_later_is_overwritten(la
     assert w.d_values("x") == w.f_values("x") == {"a": 8, "b": 0, "c": 0}
     assert (letters(w)["x"]["status"], letters(w)["x"]["superseded_by"]) == ("superseded", newest)
     assert "superseded" in label(w, "x")
+    w.settle()
+    w.check("xy")
+
+
+def test_what_was_superseded_and_would_still_be_refused_is_closed_too_and_its_value_kept() -> None:
+    w = world()
+    refused(w)
+    w.d_save("x", a=8)  # by somebody who never saw the 7
+    w.settle()
+    assert outcomes(again(w, entity="thing")) == ["superseded"]
+    assert ("x", "a") in {(key, field) for key, field, _ in w.conflicts()}
     w.settle()
     w.check("xy")
 
@@ -293,3 +304,17 @@ def test_an_unknown_id_and_a_request_that_names_nothing_are_refused() -> None:
     with pytest.raises(BadRequest, match="things, others"):
         pair_asked(ReplayRequest(reason="unique"), pairs | {"others": w.pair}, w.store)
     assert pair_asked(ReplayRequest(reason="unique"), pairs, w.store) == "things"
+
+
+def test_no_value_and_no_key_of_a_letter_gets_into_a_log_line() -> None:
+    w = world()
+    w.d_save("0101302989", a=0, b=0, c=0)
+    w.settle()
+    django = refused(w, "0101302989", value="whispered")
+    again(w, entity="thing")
+    django.refused = ()
+    w.d_save("0101302989", a="shouted")
+    assert outcomes(again(w, entity="thing")) == ["superseded"]
+    assert {line["event"] for line in w.log.lines} >= {"conflict", "dead_letter"}
+    said = repr(w.log.lines)
+    assert [word for word in ("0101302989", "whispered", "shouted") if word in said] == []

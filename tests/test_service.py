@@ -66,7 +66,7 @@ def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], nobody
 @pytest.fixture(scope="module")
 def apps() -> dict[str, Any]:
     """Every function as a Flask application of its own, as in production."""
-    http = ("bidirectional_sync", "reconcile", "resolve_conflict", "sync_health")
+    http = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_health")
     kinds = dict.fromkeys(http, "http") | {"track_member_changes": "cloudevent"}
     return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}
 
@@ -218,6 +218,8 @@ BODIES = {
     "a 1 for a dry run": ({"dry_run": 1}, ["dry_run: Input should be a valid boolean"]),
     "null for a dry run": ({"dry_run": None}, ["dry_run: Input should be a valid boolean"]),
     "no changes at most": ({"max_changes": 0}, ["max_changes: Input should be greater than or equal to 1"]),
+    "no operations at most": ({"max_billed": 0}, ["max_billed: Input should be greater than or equal to 1"]),
+    "a text for operations": ({"max_billed": "many"}, ["max_billed: Input should be a valid integer"]),
     "a fraction of changes": ({"max_changes": 1.5}, ["max_changes: Input should be a valid integer"]),
     "true for changes": ({"max_changes": True}, ["max_changes: Input should be a valid integer"]),
     "an unknown field": (
@@ -336,6 +338,35 @@ def test_health_is_asked_for_with_get(health, method):
     status, body = health(None, method=method)
     assert status == 405
     assert "with GET" in the_error(body)
+
+
+REPLAYS = {
+    "nothing": ({}, "name the letters: by id, entity or reason"),
+    "only how many": ({"max": 5}, "name the letters"),
+    "too many": ({"reason": "unique", "max": 1001}, "max: Input should be less than or equal to 1000"),
+    "an empty id": ({"id": ""}, "id: String should have at least 1 character"),
+    "a number for an id": ({"id": 7}, "id: Input should be a valid string"),
+    "a reason that can be none": ({"reason": "Not Unique"}, "reason: String should match pattern"),
+    "an unknown entity": ({"pair": "members", "entity": "ghost"}, "entity: there is no entity 'ghost' in pair 'members'"),
+    "an unknown pair": ({"pair": "ghosts", "reason": "unique"}, "pair: name one of the pairs that there are: members"),
+    "an unknown field": ({"ids": ["a"]}, "valid: pair, id, entity, reason, max, by, allow_mass_delete"),
+}
+
+
+@pytest.fixture
+def replay(apps: dict[str, Any]) -> Function:
+    return Function(apps["replay_dead_letters"])
+
+
+@pytest.mark.parametrize("sent, named", REPLAYS.values(), ids=REPLAYS)
+def test_a_replay_of_what_makes_no_sense_is_answered_with_what_does(replay, sent, named):
+    status, body = replay(sent)
+    assert (status, named in the_error(body)) == (400, True), body
+
+
+def test_a_replay_is_for_operators_and_asked_for_with_post(replay):
+    assert replay({"reason": "unique"}, token=None)[0] == 401
+    assert replay(method="GET")[0] == 405
 
 
 # What every answer says

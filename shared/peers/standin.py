@@ -118,23 +118,32 @@ class StandIn:
         self._held |= {id: found.get(id, Version()) for id in unknown}
 
     def records(self, scope: Scope, entity: str, after: str | None = None) -> Iterator[list[Record]]:
-        """Yield the live records as they would be, about in the order of their keys."""
-        shown = ("", "")
-        for page in self.played.records(scope, entity, after):
-            last = _place(page[-1].id)
-            yield from self._as_they_would_be(page, self._changed_between(shown, last, scope, entity))
-            shown = last
-        yield from self._as_they_would_be([], self._changed_between(shown, None, scope, entity))
+        """Yield the live records as they would be, in the order of their keys and in pages as full as the peer's would be."""
+        pages = self.played.records(scope, entity, after)
+        seen: list[Record] = []
+        shown_to: Place = ("", "")
+        while True:
+            page: list[Record] | None = seen
+            while page is not None and len(seen) < scope.page_size:
+                page = next(pages, None)
+                seen += page or []
+            last = None if page is None else _place(seen[-1].id)
+            shown = self._as_they_would_be(seen, self._changed_between(shown_to, last, scope, entity))[: scope.page_size]
+            if shown:
+                yield shown
+            elif last is None:
+                return
+            shown_to = _place(shown[-1].id) if shown else last or shown_to
+            seen = [record for record in seen if _place(record.id) > shown_to]
 
     def _changed_between(self, after: Place, last: Place | None, scope: Scope, entity: str) -> list[RecordId]:
         within = (id for id in self._changed if id.entity == entity and scope.tenant in {None, id.tenant})
         return [id for id in within if after < _place(id) and (last is None or _place(id) <= last)]
 
-    def _as_they_would_be(self, page: Sequence[Record], changed: Sequence[RecordId]) -> Iterator[list[Record]]:
-        records = {record.id: record for record in page} | {id: Record(id, self._held[id]) for id in changed}
-        live = [record for record in records.values() if record.version.deleted is None]
-        if live:
-            yield sorted(live, key=lambda record: _place(record.id))
+    def _as_they_would_be(self, seen: Sequence[Record], changed: Sequence[RecordId]) -> list[Record]:
+        records = {record.id: record for record in seen} | {id: Record(id, self._held[id]) for id in changed}
+        live = (record for record in records.values() if record.version.deleted is None)
+        return sorted(live, key=lambda record: _place(record.id))
 
     def status(self, scope: Scope) -> Status:
         """Return the peer's own figures."""

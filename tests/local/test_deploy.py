@@ -179,6 +179,12 @@ def test_the_index_of_a_document_is_exempt_save_for_hash_and_bucket():
         assert found == {"_sync": 0, "_sync.bucket": 1, "_sync.hash": 1}
 
 
+def test_what_expires_has_a_policy_that_deletes_it():
+    overrides = json.loads((ROOT / "firestore.indexes.json").read_text())["fieldOverrides"]
+    expiring = {o["collectionGroup"] for o in overrides if o["fieldPath"] == "expire_at" and o.get("ttl")}
+    assert expiring == {"sync_audit", "sync_conflicts", "sync_dead_letters", "sync_queue", "sync_runs", "sync_tombstones"}
+
+
 def test_each_pair_is_called_for_itself_and_at_its_own_time():
     content = yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())
     own = {"members": {}, "schools": {"cron": "0 5 * * 1", "time_zone": "Europe/Prague"}}

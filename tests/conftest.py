@@ -12,6 +12,15 @@ from local.emulator import Emulator
 from local.stack import Stack
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests recorded under this name: `record_property("figures", text)`."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports if hasattr(report, "user_properties")]
+    figures = [text for report in reports if report.when == "call" for name, text in report.user_properties if name == "figures"]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(figures))
+
+
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     """The Firestore emulator, with no triggers. Every test takes a project of its own on it."""

@@ -219,11 +219,11 @@ def _exact(value: Any) -> Any:
 def _empty() -> None:
     """Forget all records and all that was queued; the tokens stay."""
     from django.apps import apps
-    from django.db import connection
+    from django.db import connection, transaction
 
     models = [each for each in apps.get_models(include_auto_created=True) if each._meta.app_label in {"members", "syncqueue"}]
     tables = [each._meta.db_table for each in models if each.__name__ != "SyncToken"]
-    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:  # references are checked at its end
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608  # names of our own models
 

@@ -17,7 +17,7 @@ from local.stack import Stack
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures that tests recorded under this name: `record_property("figures", text)`."""
-    reports = [report for reports in terminalreporter.stats.values() for report in reports if hasattr(report, "user_properties")]
+    reports = [each for some in terminalreporter.stats.values() for each in some if isinstance(each, pytest.TestReport)]
     figures = [text for report in reports if report.when == "call" for name, text in report.user_properties if name == "figures"]
     if figures:
         terminalreporter.section("figures")

@@ -18,6 +18,7 @@ from real import Real
 from storm.kills import BACKEND_KILLS, IN_THE_MIDDLE, KILLS, Storm
 from storm.stand import Stand, standing
 from storm.weather import KINDS
+from town import Town
 
 from local.postgres import programs
 from local.process import wait_until
@@ -39,13 +40,17 @@ def test_nothing_is_lost_whatever_breaks(tmp_path: Path, record_property: Any) -
         real = Real(stand.stack, storm.town.users, stand.firestore)
         try:
             settle(stand, storm, real)
+            assert storm.town.lost() == set(), "and what Django refuses lies in the dead letters"
+            storm.town.mend()
+            settle(stand, storm, real)
             ends = storm.town.in_django()
             stand.eventarc.replay(REPLAYED)
             stand.eventarc.wait_until_delivered(stand.firestore)
             wait_until(lambda: real.moved(real.sync()) == 0, "a run with nothing left to do", 60)
         finally:
             record_property("figures", figures(seed, stand, storm, real))
-        assert ends == storm.town.in_django() == storm.town.in_firestore(), "old events, told again, change nothing"
+        assert differing(storm.town) == set()
+        assert ends == storm.town.in_django(), "old events, told again, change nothing"
         assert storm.town.lost() == set()
     assert storm.kills >= KILLS
     assert storm.run_phases["between two applies"] >= IN_THE_MIDDLE
@@ -55,15 +60,21 @@ def test_nothing_is_lost_whatever_breaks(tmp_path: Path, record_property: Any) -
 
 
 def settle(stand: Stand, storm: Storm, real: Real) -> None:
-    """Let everything arrive, and have a full reconcile mend what was dropped."""
+    """Let everything arrive, and have a full reconcile mend what was dropped; save for what Django refuses."""
     stand.eventarc.wait_until_delivered(stand.firestore)
 
     def settled() -> bool:
         real.sync("reconcile")
         stand.eventarc.wait_until_delivered(stand.firestore)
-        return real.moved(real.sync()) == 0 and storm.town.in_django() == storm.town.in_firestore()
+        return real.moved(real.sync()) == 0 and differing(storm.town) <= storm.town.misfits()
 
     wait_until(settled, "both sides hold the same", 240)
+
+
+def differing(town: Town) -> set[str]:
+    """Return the keys of the records that plain Django and a plain Firestore client do not see alike."""
+    mine, theirs = town.in_django(), town.in_firestore()
+    return {key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)}
 
 
 def figures(seed: int, stand: Stand, storm: Storm, real: Real) -> str:

@@ -19,6 +19,8 @@ from shared.naming import document_id
 FIELDS = ("phone", "notes", "address", "name")
 NEEDED = {"active": True, "visits": 1}
 ENTITY, COLLECTION = "member", "members"
+FITTING = 40
+"""Characters that a phone number may have in Django."""
 OFFICE = {"save": 60, "update": 12, "raw": 18, "delete": 10}
 APP = {"update": 80, "set": 10, "delete": 10}
 """What is done to a record that is there, and how often; one that is not there is created."""
@@ -31,11 +33,20 @@ class Town:
 
     They look before they write, as careful users do: at Django under the row's lock, at Firestore by a precondition or in
     a transaction. So the ledger can tell an overwritten value from a lost one, whatever the sync does meanwhile. `at` says
-    under which names fields lie in Firestore, where it is another.
+    under which names fields lie in Firestore, where it is another; `unfit` is the share of Firestore's edits with a value
+    that Django refuses.
     """
 
-    def __init__(self, users: DjangoUsers, firestore: Client, dice: Random, keys: tuple[str, ...], at: dict[str, str]) -> None:
-        self.users, self.firestore, self.dice, self.at = users, firestore, dice, at
+    def __init__(
+        self,
+        users: DjangoUsers,
+        firestore: Client,
+        dice: Random,
+        keys: tuple[str, ...],
+        at: dict[str, str] | None = None,
+        unfit: float = 0.0,
+    ) -> None:
+        self.users, self.firestore, self.dice, self.at, self.unfit = users, firestore, dice, at or {}, unfit
         self.keys = {document_id(key): key for key in keys}
         self.ledger, self.edits, self.number = Ledger(), Counter[str](), 0
 
@@ -85,6 +96,8 @@ class Town:
         document = reference.get()
         way = self.dice.choices(list(APP), list(APP.values()))[0] if document.exists else "create"
         before, fields = self._plain(document), self._some()
+        if self.dice.random() < self.unfit:
+            fields["phone"] = self._value("phone").ljust(FITTING + 1, "!")
         option = self.firestore.write_option(last_update_time=document.update_time) if document.exists else None
         if way == "update":
             reference.update({FieldPath(self.at.get(name, name)).to_api_repr(): each for name, each in fields.items()}, option)
@@ -129,6 +142,19 @@ class Town:
         """Return what a plain Firestore client reads."""
         found = {self.keys[row.id]: self._plain(row) for row in self.firestore.collection(COLLECTION).stream()}
         return {key: values for key, values in found.items() if values is not None}
+
+    def misfits(self) -> set[str]:
+        """Return the keys of the records in Firestore that Django refuses."""
+        return {key for key, values in self.in_firestore().items() if len(values["phone"] or "") > FITTING}
+
+    def mend(self) -> None:
+        """Put values that fit in the place of those that do not."""
+        for id, key in self.keys.items():
+            if key in self.misfits():
+                reference = self.firestore.collection(COLLECTION).document(id)
+                before, fields = self._plain(reference.get()), {"phone": self._value("phone")}
+                reference.update(fields)
+                self._note("Firestore: mended", key, before, fields)
 
     def lost(self) -> set[tuple[str, str, str]]:
         """Return the values that somebody wrote, nobody who saw them overwrote, and that are nowhere to be found."""

@@ -24,8 +24,9 @@ KILLS, IN_THE_MIDDLE, BACKEND_KILLS = 50, 10, 3
 ROUNDS = 120
 """After so many, whatever was not reached is said."""
 KEYS = tuple(f"{number:04}" for number in range(60))
-PAUSE = 0.4
+PAUSE = 0.25
 """Seconds between two edits at most."""
+UNFIT = 0.03
 WEIGHTS = {"kill_function": 55, "kill_trackers": 20, "kill_backend": 6, "let_through": 19}
 LONGEST_RUN = 10.0
 """Seconds after which a run that waits for the locks of dead ones is killed too."""
@@ -73,7 +74,7 @@ class Storm:
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        self.town = Town(self._new_users(), self.stand.firestore, Random(self.dice.random()), KEYS, {})
+        self.town = Town(self._new_users(), self.stand.firestore, Random(self.dice.random()), KEYS, unfit=UNFIT)
         self.function, self.trackers = self.stand.instances.take(), self.stand.instances.take()
         self.stand.eventarc.target = self.trackers.url
         return self

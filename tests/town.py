@@ -143,6 +143,11 @@ class Town:
         found = {self.keys[row.id]: self._plain(row) for row in self.firestore.collection(COLLECTION).stream()}
         return {key: values for key, values in found.items() if values is not None}
 
+    def differing(self) -> set[str]:
+        """Return the keys of the records that plain Django and a plain Firestore client do not see alike."""
+        mine, theirs = self.in_django(), self.in_firestore()
+        return {key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)}
+
     def misfits(self) -> set[str]:
         """Return the keys of the records in Firestore that Django refuses."""
         return {key for key, values in self.in_firestore().items() if len(values["phone"] or "") > FITTING}
@@ -159,14 +164,15 @@ class Town:
     def lost(self) -> set[tuple[str, str, str]]:
         """Return the values that somebody wrote, nobody who saw them overwrote, and that are nowhere to be found."""
         held = {(key, name, canonical(value)) for key, row in self.in_django().items() for name, value in row.items()}
-        return self.ledger.written - self.ledger.seen - held - self._in_conflicts() - self._in_dead_letters()
+        return self.ledger.written - self.ledger.seen - held - self._in_conflicts() - self.in_dead_letters()
 
     def _in_conflicts(self) -> set[tuple[str, str, str]]:
         rows = [row.to_dict() or {} for row in self.firestore.collection("sync_conflicts").stream()]
         sides = [(row, row[side]) for row in rows for side in ("local", "incoming")]
         return {(row["key"], row["field"], canonical(side["value"])) for row, side in sides if "value" in side}
 
-    def _in_dead_letters(self) -> set[tuple[str, str, str]]:
+    def in_dead_letters(self) -> set[tuple[str, str, str]]:
+        """Return what lies in the dead letters: key, field, value as canonical JSON."""
         rows = [row.to_dict() or {} for row in self.firestore.collection("sync_dead_letters").stream()]
         changes = [(row["key"], row["change"]["fields"]) for row in rows if row.get("change")]
         return {(key, name, canonical(value)) for key, fields in changes for name, value in fields.items()}

@@ -2,8 +2,8 @@
 
 The emulator delivers an event once, and forgets it if the tracker's process is dead. Production delivers at least once,
 in any order, until it is answered with 2xx. So this takes every event at once and delivers it in that way: some of them
-doubled, some late, all of them side by side and therefore in any order; and some are dropped for good, as happens after a
-day of failing.
+doubled, some late, all of them side by side and therefore in any order; and some, of certain documents, are dropped for
+good, as happens after a day of failing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from local.ports import HOST
 from local.process import wait_until
 
 MARKERS = "markers"
-DROPPED, DOUBLED, LATE = 0.03, 0.15, 0.2
+DROPPED, DOUBLED, LATE = 0.15, 0.15, 0.2
+"""Shares of the events; `DROPPED` of those of forgettable documents alone."""
 LONGEST_DELAY = 3.0
 COURIERS = 4
 CALL_SECONDS = 30
@@ -42,6 +43,12 @@ class Post:
     path: str
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def document(self) -> str:
+        """The id of the document that was written."""
+        event = self.event
+        return str(event.value.name or event.old_value.name).rpartition("/")[2]
 
     @property
     def event(self) -> Any:
@@ -60,10 +67,13 @@ class Mail:
 
 
 class Eventarc:
-    """Takes events on `address` inside `with`, and delivers them to `target` (an address of functions) once it is set."""
+    """Takes events on `address` inside `with`, and delivers them to `target` (an address of functions) once it is set.
 
-    def __init__(self, dice: Random) -> None:
-        self.target = ""
+    `forgettable` are the documents of which an event may be dropped for good.
+    """
+
+    def __init__(self, dice: Random, forgettable: frozenset[str]) -> None:
+        self.target, self._forgettable = "", forgettable
         self.counts: Counter[str] = Counter()
         self.taken: list[Post] = []
         self.dropped: set[int] = set()
@@ -106,11 +116,11 @@ class Eventarc:
         post = Post(next(self._numbers), path, headers, body)
         with self._lock:
             if path.endswith(MARKERS):
-                self._marks.add(str(post.event.value.name).rpartition("/")[2])
+                self._marks.add(post.document)
                 return
             self.taken.append(post)
             self.counts["taken"] += 1
-            if self._dice.random() < DROPPED:
+            if post.document in self._forgettable and self._dice.random() < DROPPED:
                 self.dropped.add(post.number)
                 self.counts["dropped for good"] += 1
             else:
@@ -163,6 +173,10 @@ class Eventarc:
         except requests.RequestException:
             return False
         return answer.ok
+
+    def forgotten(self) -> set[str]:
+        """Return the ids of the documents of which an event was dropped."""
+        return {post.document for post in self.taken if post.number in self.dropped}
 
     def out(self) -> list[Post]:
         """Return the events that are being delivered at this moment."""

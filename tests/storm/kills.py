@@ -24,6 +24,7 @@ KILLS, IN_THE_MIDDLE, BACKEND_KILLS = 50, 10, 3
 ROUNDS = 120
 """After so many, whatever was not reached is said."""
 KEYS = tuple(f"{number:04}" for number in range(60))
+FORGETTABLE = frozenset(KEYS[:15])
 PAUSE = 0.25
 """Seconds between two edits at most."""
 UNFIT = 0.03

@@ -116,8 +116,8 @@ class Stand:
 
 
 @contextmanager
-def standing(folder: Path, dice: Random) -> Iterator[Stand]:
-    """Start everything, with no fault in it yet but those of the events' delivery."""
+def standing(folder: Path, dice: Random, forgettable: frozenset[str]) -> Iterator[Stand]:
+    """Start everything, with no fault in it yet but those of the events' delivery. See Eventarc for `forgettable`."""
     config = folder / "sync.yaml"
     text = (ROOT / "sync.yaml").read_text(encoding="utf-8")
     for plain, ours in CONFIG.items():
@@ -125,7 +125,7 @@ def standing(folder: Path, dice: Random) -> Iterator[Stand]:
     config.write_text(text, encoding="utf-8")
     with ExitStack() as exits:
         postgres = exits.enter_context(Postgres())
-        eventarc = exits.enter_context(Eventarc(Random(dice.random())))
+        eventarc = exits.enter_context(Eventarc(Random(dice.random()), forgettable))
         settings = {"SYNC_CONFIG": str(config)}
         stack = Stack(folder / "up", functions_env=settings, events=eventarc.address, database_url=postgres.url)
         exits.enter_context(stack)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from real import Real
-from storm.kills import BACKEND_KILLS, FORGETTABLE, IN_THE_MIDDLE, KILLS, Storm
+from storm.kills import BACKEND_KILLS, BETWEEN, FORGETTABLE, IN_THE_MIDDLE, KILLS, TRACKER_KILLS, Storm
 from storm.stand import Stand, standing
 from storm.weather import KINDS
 
@@ -35,6 +35,8 @@ def test_nothing_is_lost_whatever_breaks(tmp_path: Path, record_property: Any) -
     record_property("figures", f"repeat with BOTHWAYS_SEED={seed}")
     dice = Random(seed)
     with standing(tmp_path, dice, FORGETTABLE) as stand, Storm(stand, dice) as storm:
+        storm.town.register()
+        Real(stand.stack, storm.town.users, stand.firestore).sync()
         storm.rage()
         real = Real(stand.stack, storm.town.users, stand.firestore)
         try:
@@ -53,7 +55,8 @@ def test_nothing_is_lost_whatever_breaks(tmp_path: Path, record_property: Any) -
         assert ends == storm.town.in_django(), "old events, told again, change nothing"
         assert storm.town.lost() == set()
     assert storm.kills >= KILLS
-    assert storm.run_phases["between two applies"] >= IN_THE_MIDDLE
+    assert storm.run_phases[BETWEEN] >= IN_THE_MIDDLE
+    assert storm.counts["kill -9 of the trackers"] >= TRACKER_KILLS
     assert storm.counts["kill -9 of the backend"] >= BACKEND_KILLS
     assert storm.counts["PostgreSQL restarted"] == 1
     assert set(stand.weather.counts) == set(KINDS), "every fault on the way was met"

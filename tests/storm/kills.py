@@ -20,12 +20,12 @@ from shared.peers.documents import snapshot_of
 from storm.eventarc import Post
 from storm.stand import Call, Stand
 
-KILLS, IN_THE_MIDDLE, BACKEND_KILLS = 50, 10, 3
-ROUNDS = 120
+KILLS, IN_THE_MIDDLE, TRACKER_KILLS, BACKEND_KILLS = 50, 10, 10, 3
+ROUNDS = 150
 """After so many, whatever was not reached is said."""
-KEYS = tuple(f"{number:04}" for number in range(60))
-FORGETTABLE = frozenset(KEYS[:15])
-PAUSE = 0.25
+KEYS = tuple(f"{number:04}" for number in range(300))
+FORGETTABLE = frozenset(KEYS[::6])
+PAUSE = 0.2
 """Seconds between two edits at most."""
 UNFIT = 0.03
 WEIGHTS = {"kill_function": 55, "kill_trackers": 20, "kill_backend": 6, "let_through": 19}
@@ -104,8 +104,9 @@ class Storm:
         return self.counts["kill -9 of the function"] + self.counts["kill -9 of the trackers"]
 
     def _enough(self) -> bool:
-        middles = self.run_phases[BETWEEN] >= IN_THE_MIDDLE and self.counts["kill -9 of the backend"] >= BACKEND_KILLS
-        return self.kills >= KILLS and middles and bool(self.counts["PostgreSQL restarted"])
+        wanted = {"kill -9 of the trackers": TRACKER_KILLS, "kill -9 of the backend": BACKEND_KILLS, "PostgreSQL restarted": 1}
+        everywhere = all(self.counts[kind] >= number for kind, number in wanted.items())
+        return self.kills >= KILLS and everywhere and self.run_phases[BETWEEN] >= IN_THE_MIDDLE
 
     def _call(self) -> Call:
         self.counts["runs"] += 1
@@ -115,7 +116,7 @@ class Storm:
         """Kill the function's process at some moment of a run, see where it was, and go on with another one."""
         waiting, mark = self._waiting(), self._mark()
         call = self._call()
-        call.over(self.dice.uniform(0, 1.2 * self._typical))
+        call.over(self.dice.uniform(0, 0.9 * self._typical))
         self._kill_function(call)
         self.run_phases[self._phase(call, waiting, mark)] += 1
 

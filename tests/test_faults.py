@@ -94,7 +94,7 @@ def figures(seed: int, stand: Stand, storm: Storm, real: Real) -> str:
     """Return what happened, in lines."""
     parts: dict[str, Counter[str]] = {
         "edits": storm.town.edits,
-        "broken": storm.counts,
+        "ended by force": storm.counts,
         "the function was killed": storm.run_phases,
         "the trackers were killed": storm.event_phases,
         "between function and backend": stand.weather.counts,
@@ -102,6 +102,7 @@ def figures(seed: int, stand: Stand, storm: Storm, real: Real) -> str:
         "kept": Counter({each: len(real.rows(f"sync_{each.replace(' ', '_')}")) for each in ("conflicts", "dead letters")}),
     }
     lines = [f"faults on the real stack, BOTHWAYS_SEED={seed}: kills={storm.kills} lost={len(storm.town.lost())}"]
+    lines.append(f"  runs: {', '.join(f'{number} {kind}' for kind, number in storm.runs.items())}; the others were killed")
     for title, counts in parts.items():
         said = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
         lines.append(f"  {title} ({sum(counts.values())}): {said}")

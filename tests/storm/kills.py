@@ -69,6 +69,7 @@ class Storm:
     def __init__(self, stand: Stand, dice: Random) -> None:
         self.stand, self.dice = stand, dice
         self.counts: Counter[str] = Counter()
+        self.runs: Counter[str] = Counter()
         self.run_phases: Counter[str] = Counter()
         self.event_phases: Counter[str] = Counter()
         self._scheduled, self._typical = itertools.count(1), 1.0
@@ -109,7 +110,7 @@ class Storm:
         return self.kills >= KILLS and everywhere and self.run_phases[BETWEEN] >= IN_THE_MIDDLE
 
     def _call(self) -> Call:
-        self.counts["runs"] += 1
+        self.runs["begun"] += 1
         return Call(self.function, self.stand.stack, f"{next(self._scheduled)}")
 
     def kill_function(self) -> None:
@@ -137,7 +138,7 @@ class Storm:
             self._kill_function(call)
             self.run_phases["while it waited for a lock"] += 1
         elif call.answer is not None:
-            self.counts["runs answered " + str(call.answer.status_code)] += 1
+            self.runs[f"answered {call.answer.status_code}"] += 1
             seconds = call.answer.elapsed.total_seconds()
             self._typical = 0.7 * self._typical + 0.3 * seconds if usual else self._typical
 
@@ -145,7 +146,7 @@ class Storm:
         """Kill the trackers' process while it has an event in its hands, beside a run that goes through."""
         call = self._call()
         wait_until(lambda: bool(self.stand.eventarc.out()), "an event on its way")
-        call.over(self.dice.uniform(0, 0.02))
+        call.over(self.dice.uniform(0, 0.008))
         out = self.stand.eventarc.out()
         self.trackers.child.kill()
         self.counts["kill -9 of the trackers"] += 1

@@ -30,7 +30,7 @@ SPARES = 2
 RUN_SECONDS = 120
 CONFIG = {
     "token: secret:django-token": f"token: secret:django-token\n    timeout_seconds: {PATIENCE}\n    attempts: 3",
-    "right: firestore": "right: firestore\n    limits: {page_size: 5}",  # many pages, so that a run has many middles
+    "right: firestore": "right: firestore\n    limits: {page_size: 3}",  # many pages, so that a run has many middles
 }
 
 

@@ -28,15 +28,24 @@ KINDS: dict[str, tuple[Fault, ...]] = {
 
 
 class Weather:
-    """Put it into a proxy's `faults` under the empty path, which every path ends with. Calls while it is calm pass."""
+    """Put it into a proxy's `faults` under the empty path, which every path ends with.
+
+    The kinds are dealt like cards, so that each is met as often as the others. What warms an instance up passes.
+    """
 
     def __init__(self, dice: Random) -> None:
         self.counts: Counter[str] = Counter()
         self._dice, self._lock = dice, threading.Lock()
+        self._deck: list[str] = []
 
     def __call__(self, handler: BaseHTTPRequestHandler, forward: Forward) -> bool:
         with self._lock:
-            kind = self._dice.choice(list(KINDS)) if self._dice.random() < SHARE and forward.call != "status" else None
-            fault = self._dice.choice(KINDS[kind]) if kind else None
-            self.counts.update([kind] if kind else ())
+            hit = self._dice.random() < SHARE and forward.call != "status"
+            fault = self._deal() if hit else None
         return fault is not None and fault(handler, forward)
+
+    def _deal(self) -> Fault:
+        self._deck = self._deck or self._dice.sample(list(KINDS), len(KINDS))
+        kind = self._deck.pop()
+        self.counts[kind] += 1
+        return self._dice.choice(KINDS[kind])

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.stack,
     pytest.mark.skipif(programs() is None, reason="PostgreSQL's initdb and pg_ctl are not installed"),
 ]
-REPLAYED = 300
+REPLAYED, EDITS = 300, 150
 
 
 @pytest.mark.timeout(900)
@@ -60,6 +60,8 @@ def test_nothing_is_lost_whatever_breaks(tmp_path: Path, record_property: Any) -
     assert storm.counts["kill -9 of the backend"] >= BACKEND_KILLS
     assert storm.counts["PostgreSQL restarted"] == 1
     assert set(stand.weather.counts) == set(KINDS), "every fault on the way was met"
+    for side in ("Django", "Firestore"):
+        assert sum(number for kind, number in storm.town.edits.items() if kind.startswith(side)) >= EDITS
 
 
 def arrive(stand: Stand, storm: Storm, real: Real) -> None:

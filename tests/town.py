@@ -67,8 +67,13 @@ class Town:
                 self._office(self.keys[id])
             else:
                 self._app(id)
-        except (Aborted, AlreadyExists, FailedPrecondition, NotFound, StackError) as error:
+        except (Aborted, AlreadyExists, FailedPrecondition, NotFound) as error:
             self.edits[f"refused ({type(error).__name__})"] += 1
+        except StackError as error:  # a deadlock, or a record that the sync created first
+            kind = next((each for each in ("OperationalError", "IntegrityError") if each in str(error)), None)
+            if kind is None:
+                raise
+            self.edits[f"refused ({kind})"] += 1
 
     def _value(self, name: str) -> Any:
         self.number += 1

@@ -146,7 +146,7 @@ class Storm:
         """Kill the trackers' process while it has an event in its hands, beside a run that goes through."""
         call = self._call()
         wait_until(lambda: bool(self.stand.eventarc.out()), "an event on its way")
-        call.over(self.dice.uniform(0, 0.008))
+        call.over(self.dice.uniform(0, 0.003))
         out = self.stand.eventarc.out()
         self.trackers.child.kill()
         self.counts["kill -9 of the trackers"] += 1

@@ -29,8 +29,8 @@ user.save()
 class Backend:
     """A real Django with a real database, serving inside `with`.
 
-    `url` is where the REST queue is mounted, `site` the root of the site. The database is the one DATABASE_URL names,
-    else an SQLite file in `folder`.
+    `url` is where the REST queue is mounted, `site` the root of the site. The database is the one that `database_url` or
+    the environment's DATABASE_URL names, else an SQLite file in `folder`.
     """
 
     def __init__(
@@ -43,13 +43,14 @@ class Backend:
         members: int = 0,
         log: Path | None = None,
         manage: Path = MANAGE,
+        database_url: str | None = None,
     ) -> None:
         """Describe the backend. `token` is what the sync presents; so many `members` are seeded into the database."""
         self._folder, self._token, self._members, self._manage = folder, token, members, manage
         self._port = port or free_port()
         self._log = log or folder / "backend.log"
         self._env = {
-            "DATABASE_URL": os.environ.get("DATABASE_URL", f"sqlite:///{folder / 'django.sqlite3'}"),
+            "DATABASE_URL": database_url or os.environ.get("DATABASE_URL", f"sqlite:///{folder / 'django.sqlite3'}"),
             "DJANGO_SECRET_KEY": secret_key,
             "DJANGO_ALLOWED_HOSTS": f"{HOST},localhost",
         }
@@ -61,16 +62,24 @@ class Backend:
 
     def __enter__(self) -> Self:
         self._prepare()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
+
+    def start(self) -> None:
+        """Start the server, at first or after `kill`, and return once it answers."""
         try:
             self._server.start()
             self._server.wait_ready(lambda: answers(f"{self.site}/health/"))
         except BaseException:
             self._server.stop()
             raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.stop()
+    def kill(self) -> None:
+        """End the server in the middle of whatever it does. Its database stays."""
+        self._server.kill()
 
     @property
     def pid(self) -> int | None:

@@ -87,20 +87,37 @@ def _model(entity: str) -> tuple[Any, str]:
     }[entity]
 
 
-def _save(entity: str, key: str, fields: Mapping[str, Any]) -> None:
-    """Change a record through its model, as the admin does; create it if it is not there."""
+def _locked(entity: str, keys: Iterable[str]) -> dict[str, Any]:
+    """Return records by their keys, each locked until the transaction ends."""
+    model, key_name = _model(entity)
+    found = model.objects.select_for_update().filter(**{f"{key_name}__in": list(keys)}).order_by("pk")
+    return {getattr(record, key_name): record for record in found}
+
+
+def _look(entity: str, key: str) -> dict[str, Any] | None:
+    """Return a record as `_dump` shows it."""
+    model, key_name = _model(entity)
+    record = model.objects.filter(**{key_name: key}).first()
+    return None if record is None else _shown(record)
+
+
+def _save(entity: str, key: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Change a record through its model, as the admin does; create it if it is not there. Return what it held before."""
     from django.db import transaction
 
     model, key_name = _model(entity)
     many = {each.name for each in model._meta.many_to_many}
     with transaction.atomic():
-        record = model.objects.filter(**{key_name: key}).first() or model(**{key_name: key})
+        found = _locked(entity, [key]).get(key)
+        before = None if found is None else _shown(found)
+        record = found or model(**{key_name: key})
         for name, value in fields.items():
             if name not in many:
                 setattr(record, name, _python(model, name, value))
         record.save()
         for name in many & fields.keys():
             getattr(record, name).set(_python(model, name, fields[name]))
+    return before
 
 
 def _python(model: Any, name: str, value: Any) -> Any:
@@ -117,23 +134,31 @@ def _python(model: Any, name: str, value: Any) -> Any:
     return related.objects.get(**{key_name: value})
 
 
-def _update(entity: str, keys: Iterable[str], fields: Mapping[str, Any]) -> int:
-    """Change many records in one statement."""
+def _update(entity: str, keys: Iterable[str], fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Change many records in one statement. Return what they held before, by key."""
+    from django.db import transaction
+
     model, key_name = _model(entity)
     values = {name: _python(model, name, value) for name, value in fields.items()}
-    return int(model.objects.filter(**{f"{key_name}__in": list(keys)}).update(**values))
+    with transaction.atomic():
+        before = {key: _shown(record) for key, record in _locked(entity, keys).items()}
+        model.objects.filter(**{f"{key_name}__in": list(before)}).update(**values)
+    return before
 
 
-def _raw(entity: str, key: str, fields: Mapping[str, Any]) -> None:
-    """Change one record with SQL, past Django."""
-    from django.db import connection
+def _raw(entity: str, key: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Change one record with SQL, past Django. Return what it held before; None if it is not there."""
+    from django.db import connection, transaction
 
     model, key_name = _model(entity)
     columns = [model._meta.get_field(name).column for name in fields]
     sets = ", ".join(f"{connection.ops.quote_name(column)} = %s" for column in columns)
     statement = f"UPDATE {model._meta.db_table} SET {sets} WHERE {key_name} = %s"  # noqa: S608  # names of our own models
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        found = _locked(entity, [key]).get(key)
+        before = None if found is None else _shown(found)
         cursor.execute(statement, [*fields.values(), key])
+    return before
 
 
 def _raw_insert(entity: str, key: str, fields: Mapping[str, Any]) -> None:
@@ -161,23 +186,31 @@ def _rows(entity: str) -> list[dict[str, Any]]:
     return [{name: _exact(value) for name, value in row.items()} for row in model.objects.values()]
 
 
-def _delete(entity: str, key: str) -> None:
-    model, key_name = _model(entity)
-    model.objects.get(**{key_name: key}).delete()
+def _delete(entity: str, key: str) -> dict[str, Any] | None:
+    """Delete a record through its model. Return what it held; None if it was not there."""
+    from django.db import transaction
+
+    with transaction.atomic():
+        found = _locked(entity, [key]).get(key)
+        before = None if found is None else _shown(found)
+        if found is not None:
+            found.delete()
+    return before
 
 
 def _dump(entity: str) -> dict[str, dict[str, Any]]:
     """Return every record of an entity by its key, nulls and empty sets left out, exact to the last digit."""
     model, key_name = _model(entity)
-    plain = [each for each in model._meta.concrete_fields if each.name not in {"id", key_name}]
+    referred = [each.name for each in model._meta.concrete_fields if each.is_relation]
     many = [each.name for each in model._meta.many_to_many]
-    records = model.objects.select_related(*(each.name for each in plain if each.is_relation)).prefetch_related(*many)
-    return {getattr(record, key_name): _shown(record, plain, many) for record in records}
+    records = model.objects.select_related(*referred).prefetch_related(*many)
+    return {getattr(record, key_name): _shown(record) for record in records}
 
 
-def _shown(record: Any, plain: Iterable[Any], many: Iterable[str]) -> dict[str, Any]:
-    values = {each.name: getattr(record, each.name) for each in plain}
-    sets = {name: sorted(each.slug for each in getattr(record, name).all()) for name in many}
+def _shown(record: Any) -> dict[str, Any]:
+    names = {"id", *(key for model, key in map(_model, _ENTITIES) if model is type(record))}
+    values = {each.name: getattr(record, each.name) for each in record._meta.concrete_fields if each.name not in names}
+    sets = {each.name: sorted(one.slug for one in getattr(record, each.name).all()) for each in record._meta.many_to_many}
     return {name: _exact(value) for name, value in (values | sets).items() if value not in (None, [])}
 
 
@@ -194,17 +227,19 @@ def _exact(value: Any) -> Any:
 def _empty() -> None:
     """Forget all records and all that was queued; the tokens stay."""
     from django.apps import apps
-    from django.db import connection
+    from django.db import connection, transaction
 
     models = [each for each in apps.get_models(include_auto_created=True) if each._meta.app_label in {"members", "syncqueue"}]
     tables = [each._meta.db_table for each in models if each.__name__ != "SyncToken"]
-    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:  # references are checked at its end
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608  # names of our own models
 
 
+_ENTITIES = ("branch", "interest", "member", "event")
 _ACTIONS: Mapping[str, Callable[..., Any]] = {
     "rows": _rows,
+    "look": _look,
     "raw_insert": _raw_insert,
     "save": _save,
     "update": _update,

@@ -80,6 +80,13 @@ class Child:
                 start_new_session=True,
             )
 
+    def kill(self) -> None:
+        """End the whole group at once, as the kernel does to a process that is out of memory. `start` starts it anew."""
+        process, self._process = self._process, None
+        if process is not None:
+            _signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+
     def wait_ready(self, ready: Callable[[], bool], seconds: float = 60.0) -> None:
         """Return once `ready()` is true; raise StackError if the process ends first, or time runs out."""
 

@@ -35,6 +35,7 @@ class Stack:
     Without `keep` it starts empty. `triggers` maps event functions to the document patterns they listen to, such as
     `{"track_member_changes": "members/{id}"}`; by default, what sync.yaml says. `root` is where functions/, shared/,
     backend/ and sync.yaml lie. Always starts an emulator of its own, since one that runs already posts its events elsewhere.
+    `events` is the HOST:PORT of whatever takes those events instead of the functions; `database_url` the backend's database.
     """
 
     def __init__(
@@ -47,12 +48,15 @@ class Stack:
         functions_env: Mapping[str, str] | None = None,
         backend: bool = True,
         root: Path = ROOT,
+        events: str | None = None,
+        database_url: str | None = None,
     ) -> None:
         """Describe the stack; nothing starts, and nothing is deleted, before `with`."""
         self.folder, self.project = folder.resolve(), PROJECT
         self.logs = self.folder / "logs"
         self._keep, self._triggers, self._members = keep, triggers, members
         self._functions_env, self._with_backend, self._root = dict(functions_env or {}), backend, root
+        self._events, self._database_url = events, database_url
         self._exits = ExitStack()
         self.emulator: Emulator
         self.backend: Backend | None = None
@@ -101,7 +105,7 @@ class Stack:
         saved = self.folder / DOCUMENTS
         return Emulator(
             self._ports["emulator"],
-            functions=f"{HOST}:{self._ports['functions']}",
+            functions=self._events or f"{HOST}:{self._ports['functions']}",
             rules=ROOT / "firestore.rules",
             project=self.project,
             log=self.logs / "emulator.log",
@@ -117,14 +121,21 @@ class Stack:
             members=self._members,
             log=self.logs / "backend.log",
             manage=self._root / "backend" / "manage.py",
+            database_url=self._database_url,
         )
 
     def _described_functions(self) -> Child:
-        bundle = stage(self.folder / "bundle", self._root)
-        options = ["--bundle", str(bundle), "--port", str(self._ports["functions"])]
-        command = [sys.executable, "-m", "local.functions", *options]
-        env = self.env | self._functions_env
-        return Child("the functions host", command, log=self.logs / "functions.log", env=env, cwd=ROOT)
+        stage(self.folder / "bundle", self._root)
+        return self.functions_host("functions", self._ports["functions"])
+
+    def functions_host(self, name: str, port: int, **env: str) -> Child:
+        """Return a process that serves all functions on a port, as another instance does; its log has the name given.
+
+        `env` is added to its environment. The caller starts and stops it.
+        """
+        command = [sys.executable, "-m", "local.functions", "--bundle", str(self.folder / "bundle"), "--port", str(port)]
+        settings = self.env | self._functions_env | env
+        return Child("the functions host", command, log=self.logs / f"{name}.log", env=settings, cwd=ROOT)
 
     def _register_triggers(self) -> None:
         """Tell the emulator; a trigger with no function behind it would lose every event without a word."""

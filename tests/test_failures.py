@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from proxy import Fault, Proxy, half, page, status
+from proxy import Fault, Proxy, cut_short, half, page, refused, status, unanswered
 from real import Real
 from test_bundle import framework
 
@@ -72,6 +72,10 @@ FAULTS: dict[str, tuple[str, Fault, str]] = {
     "half of the changes": ("changes/", half, "no answer"),
     "the answer to an apply that was done is lost": ("apply/", half, "no answer"),
     "the answer to an acknowledgement is lost": ("mark-synced/", half, "no answer"),
+    "an apply is cut off before the backend hears of it": ("apply/", refused, "no answer"),
+    "an apply is cut off in the middle": ("apply/", cut_short, "no answer"),
+    "an apply is done and cut off before its answer": ("apply/", unanswered, "no answer"),
+    "an acknowledgement is cut off in the middle": ("mark-synced/", cut_short, "no answer"),
 }
 
 

@@ -29,12 +29,12 @@ from calls import Client  # noqa: E402
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server for the session."""
-    from postgres import postgres, programs
+    from local.postgres import Postgres, programs
 
     if programs() is None:
         pytest.skip("PostgreSQL's initdb and pg_ctl are not installed")
-    with postgres() as url:
-        yield url
+    with Postgres() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.stack)])

@@ -49,6 +49,23 @@ def test_a_database_that_was_named_is_used(manage, tmp_path, monkeypatch):
     assert notes(manage)[0]["env"]["DATABASE_URL"] == "postgres://named"
 
 
+def test_a_database_given_to_it_comes_before_the_environments(manage, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgres://named")
+    Backend(tmp_path, token="t", secret_key="s", manage=manage, database_url="postgres://given").manage("migrate")
+    assert notes(manage)[0]["env"]["DATABASE_URL"] == "postgres://given"
+
+
+def test_a_killed_server_is_started_again_and_nothing_is_prepared_anew(manage, tmp_path):
+    with Backend(tmp_path / "kept", token="t", secret_key="s", manage=manage) as backend:
+        backend.kill()
+        assert backend.pid is None
+        with pytest.raises(OSError, match="refused"):
+            call("GET", f"{backend.site}/health/")
+        backend.start()
+        assert call("GET", f"{backend.site}/health/")[0] == 200
+    assert [note["command"][0] for note in notes(manage)] == ["migrate", "sync_token", "runserver", "runserver"]
+
+
 def test_the_admins_password_is_no_argument(manage, tmp_path):
     Backend(tmp_path, token="t", secret_key="s", manage=manage).set_admin("geheim")
     (note,) = notes(manage)

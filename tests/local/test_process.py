@@ -46,6 +46,18 @@ def pids(log: Path) -> list[int]:
     return [int(word) for word in log.read_text().split()]
 
 
+def test_killing_ends_the_whole_group_at_once_and_it_can_be_started_again(tmp_path):
+    log = tmp_path / "log"
+    with Child("family", [sys.executable, "-c", FAMILY, "stubborn"], log=log) as child:
+        first = pids(log)
+        child.kill()
+        assert child.pid is None
+        wait_until(lambda: not any(alive(pid) for pid in first), "the end of both")
+        child.start()
+        wait_until(lambda: len(pids(log)) == 4, "another family")
+        assert alive(child.pid)
+
+
 @pytest.mark.parametrize("manner", ["willing", "stubborn"])
 def test_stopping_ends_the_whole_group(tmp_path, manner):
     log = tmp_path / "family.log"

@@ -57,6 +57,7 @@ class RestQueue:
     backoff: Backoff = field(default_factory=Backoff)
     sleep: Callable[[float], None] = time.sleep
     session: requests.Session = field(default_factory=requests.Session)
+    chance: Callable[[], float] = random.random
 
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield the pending changes, page by page."""
@@ -192,7 +193,7 @@ class RestQueue:
         return f"peer {self.name!r} at {self.url.rstrip('/')}/{path}"
 
     def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: str | None = None) -> Any:
-        return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, random.random)
+        return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, self.chance)
 
     def _attempt(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None) -> Any:
         url = f"{self.url.rstrip('/')}/{path}" + (f"?{urlencode(query)}" if query else "")

@@ -1,0 +1,185 @@
+"""When the faults have stopped: everything arrives, at most three runs, and then both sides are compared and the books closed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from shared.canonical import canonical
+from shared.model import RecordId
+from shared.native import loaded
+from simulation.entities import GROUPS, NOTES, THINGS
+from simulation.stage import Stage, Violated
+from simulation.users import place
+from syncqueue.adoption import Known
+
+RUNS = 3
+Key = tuple[RecordId, str, str]
+
+
+@dataclass(frozen=True)
+class Books:
+    """How every write ended, and how many conflicts and dead letters there are."""
+
+    fates: Counter[str]
+    conflicts: int
+    letters: int
+
+
+def end(stage: Stage) -> Books:
+    """Let everything come to rest; return the closed books, or raise Violated."""
+    quiesce(stage)
+    excused = _excused(stage)
+    _same_on_both_sides(stage, excused)
+    _rests(stage)
+    return _books(stage, excused)
+
+
+def quiesce(stage: Stage) -> None:
+    """Let what is under way end, all events come, the clocks agree and enough time pass; then run."""
+    say = stage.network.say
+    say("the faults stop")
+    stage.network.finish()
+    stage.ahead = dict.fromkeys(stage.ahead, timedelta())
+    if stage.settings.without:
+        stage.configure(replace(stage.settings, without=False))
+    stage.deliver_all()
+    stage.sleep(26 * 3600)
+    stage.backend.scan()
+    if stage.unrepaired:
+        say(f"a reconcile, since {', '.join(sorted(stage.unrepaired))}")
+        _must(stage, "reconcile")
+    for _ in range(RUNS):
+        stage.deliver_all()
+        _must(stage, "sync")
+    stage.deliver_all()
+
+
+def _must(stage: Stage, work: str) -> Any:
+    report = stage.run(work)
+    if report is None or report.failure:
+        raise Violated(f"a run without any fault does not come to its end: {report and report.failure}")
+    return report
+
+
+def _rests(stage: Stage) -> None:
+    """Raise Violated unless a run now finds nothing to do but what it must wait for, and writes nothing."""
+    documents, labels = dict(stage.database.documents), dict(stage.backend.labels)
+    report = _must(stage, "sync")
+    moved = {name: tally.read - tally.waiting for name, tally in report.directions.items() if tally.read != tally.waiting}
+    if moved:
+        raise Violated(f"a run after the last one moves something: {moved}")
+    waits = any(tally.waiting for tally in report.directions.values())
+    if not waits and (documents, labels) != (stage.database.documents, stage.backend.labels):
+        raise Violated("a run that has nothing to do writes something")
+    stage.deliver_all()
+
+
+def _excused(stage: Stage) -> set[RecordId]:
+    """Return the records that cannot be the same on both sides, since somebody has to look at a dead letter first, or a
+    change waits for a reference that is not there."""
+    excused = set()
+    for path, document in stage.database.documents.items():
+        if path.startswith("sync_dead_letters/"):
+            row = document.fields
+            if row["status"] == "open" or _still_waits(stage, row):
+                excused.add(RecordId(row["entity"], row["key"], row["tenant"]))
+    return excused
+
+
+def _still_waits(stage: Stage, letter: Any) -> bool:
+    if letter["reason"] not in {"reference", "incomplete"}:
+        return False
+    if letter["from"] == "django":
+        return stage.backend.labels.get(letter["change_id"]) == "pending"
+    entry = stage.database.snapshot(f"sync_queue/{letter['change_id']}")
+    return entry.fields.get("sync_status") == "pending"
+
+
+def records(stage: Stage) -> list[RecordId]:
+    """Return every record that there may be."""
+    return [each for each in (*GROUPS, *THINGS, *NOTES) if each.entity in stage.settings.entities]
+
+
+def _same_on_both_sides(stage: Stage, excused: set[RecordId]) -> None:
+    for record in records(stage):
+        if record in excused:
+            continue
+        mine, theirs = stage.office.values(record), stage.clients.values(record)
+        if _text(mine) != _text(theirs):
+            raise Violated(f"{record.key}: the sides differ: django {mine}, firestore {theirs}")
+        known = stage.backend.known.get(place(record), Known())
+        held = stage.firestore.layouts[record.entity].held(record, *_documents(stage, record))
+        if mine is not None:
+            stamps = {name: entry.stamp for name, entry in held.index.items()}
+            if dict(known.stamps) != stamps:
+                raise Violated(f"{record.key}: the stamps differ: django {known.stamps}, firestore {stamps}")
+        elif (known.deleted or None) != held.tombstone.deleted and known.deleted and held.tombstone.deleted:
+            raise Violated(f"{record.key}: the tombstones differ: django {known.deleted}, firestore {held.tombstone.deleted}")
+
+
+def _documents(stage: Stage, record: RecordId) -> list[Any]:
+    layout = stage.firestore.layouts[record.entity]
+    return [stage.database.snapshot(path) for path in (layout.path(record), layout.tombstone_path(record))]
+
+
+def _text(values: Any) -> str | None:
+    return None if values is None else canonical(values)
+
+
+def _books(stage: Stage, excused: set[RecordId]) -> Books:
+    held: set[Key] = set()
+    both: set[Key] = set()
+    for record in records(stage):
+        mine, theirs = _keys(record, stage.office.values(record)), _keys(record, stage.clients.values(record))
+        held |= mine | theirs if record in excused else mine & theirs
+        both |= set() if record in excused else mine & theirs
+    conflicts, letters = _in_conflicts(stage), _in_letters(stage, excused)
+    lost = stage.ledger.lost(held, conflicts, letters)
+    if lost:
+        raise Violated(f"lost, and seen by nobody who wrote after: {[(each.record.key, each.field, each.text) for each in lost]}")
+    risen = stage.ledger.risen(both)
+    if risen:
+        raise Violated(f"back, though replaced by one who had seen it: {[(each.record.key, each.field, each.text) for each in risen]}")
+    return Books(stage.ledger.fates(held, conflicts, letters), len(conflicts), len(excused))
+
+
+def _keys(record: RecordId, values: Any) -> set[Key]:
+    return {(record, name, canonical(value)) for name, value in (values or {}).items()}
+
+
+def _rows(stage: Stage, collection: str) -> list[Any]:
+    return [each.fields for path, each in stage.database.documents.items() if path.startswith(collection + "/")]
+
+
+def _in_conflicts(stage: Stage) -> set[Key]:
+    """Return every value that lies in a conflict."""
+    kept = set()
+    for row in _rows(stage, "sync_conflicts"):
+        record = RecordId(row["entity"], row["key"], row["tenant"])
+        for side in (row["local"], row["incoming"]):
+            if "value" in side:
+                kept.add((record, row["field"], canonical(loaded(row["field"], side["value"]))))
+    return kept
+
+
+def _in_letters(stage: Stage, excused: set[RecordId]) -> set[Key]:
+    """Return every value in a dead letter, and in a change of its record that waits behind it."""
+    kept: set[Key] = set()
+    for row in _rows(stage, "sync_dead_letters"):
+        record = RecordId(row["entity"], row["key"], row["tenant"])
+        kept |= _keys(record, loaded("change", row["change"])["fields"])
+    for id, label in stage.backend.labels.items():
+        entry = stage.backend.queue[id]
+        record = RecordId(entry["entity"], entry["key"], entry["tenant"])
+        if label == "pending" and record in excused:
+            kept |= _keys(record, entry["fields"])
+    for row in _rows(stage, "sync_queue"):
+        record = RecordId(row["entity"], row["key"], row["tenant"])
+        if row["sync_status"] == "pending" and record in excused:
+            kept |= _keys(record, {name: loaded(name, value) for name, value in row["fields"].items()})
+    return kept
+
+

@@ -1,0 +1,114 @@
+"""The account of every write that a user ever made, kept outside of the engine.
+
+Every value says which write it is from. The ledger knows what each author had before them, so it can tell a value that
+was overwritten from one that was lost, and one that came back though somebody had replaced it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.canonical import canonical
+from shared.model import RecordId
+from simulation.entities import MARK
+
+COMMON = MARK + "0"
+"""A value that many write; nobody can tell whose it is, so no account is kept of it."""
+
+
+@dataclass(slots=True)
+class Write:
+    """One value that one user wrote. `over` are the writes by authors who had it before them, `deleted`: a deleter had,
+    `slight`: it was not adopted yet when it was last overwritten or deleted at its own side, so it may leave no trace."""
+
+    record: RecordId
+    field: str
+    text: str
+    over: list[Write | None] = field(default_factory=list)
+    deleted: bool = False
+    slight: bool = False
+    exempt: bool = False
+
+    @property
+    def may_be_gone(self) -> bool:
+        """Whether it may have left no trace at all, so that what it replaced may be there again."""
+        return self.exempt or self.slight
+
+    @property
+    def replaced(self) -> bool:
+        """Whether somebody who had this value before them replaced it by one that cannot have been lost."""
+        return any(each is not None and each.stands for each in self.over)
+
+    @property
+    def stands(self) -> bool:
+        """Whether this write, or one on top of it, cannot have been lost."""
+        return not self.may_be_gone or any(each is not None and each.stands for each in self.over)
+
+
+class Ledger:
+    """All writes, by record, field and value."""
+
+    def __init__(self) -> None:
+        self.writes: dict[tuple[RecordId, str, str], Write] = {}
+        self.numbers = 0
+
+    def value(self) -> str:
+        """Return a value that nobody has written yet."""
+        self.numbers += 1
+        return f"{MARK}{self.numbers}"
+
+    def of(self, record: RecordId, name: str, value: Any) -> Write | None:
+        """Return the write that a value is from; None where there is no account of it."""
+        return None if value is None else self.writes.get((record, name, canonical(value)))
+
+    def wrote(self, record: RecordId, before: Mapping[str, Any] | None, fields: Mapping[str, Any], unseen: Iterable[str]) -> None:
+        """Note that somebody wrote `fields` with `before` in front of them, in which `unseen` were not adopted yet."""
+        for name, value in fields.items():
+            made = None
+            if value is not None and value != COMMON:
+                made = Write(record, name, canonical(value))
+                self.writes[record, name, made.text] = made
+            old = self.of(record, name, (before or {}).get(name))
+            if old is not None and old is not made:
+                old.over.append(made)
+                old.slight = old.slight or name in unseen
+
+    def deleted(self, record: RecordId, before: Mapping[str, Any] | None, unseen: Iterable[str]) -> None:
+        """Note that somebody deleted the record with `before` in front of them."""
+        for name, value in (before or {}).items():
+            old = self.of(record, name, value)
+            if old is not None:
+                old.deleted = True
+                old.slight = old.slight or name in unseen
+
+    def exempt(self, record: RecordId, name: str) -> None:
+        """Keep no account of a field of a record any more: something was done to it that no rule covers."""
+        for write in self.writes.values():
+            if write.record == record and write.field == name:
+                write.exempt = True
+
+    def fates(self, held: set[tuple[RecordId, str, str]], conflicts: set[Any], letters: set[Any]) -> Counter[str]:
+        """Return how many writes ended how; `lost` are those of which nothing is to be found."""
+        return Counter(self._fate(write, held, conflicts, letters) for write in self.writes.values())
+
+    def _fate(self, write: Write, held: set[Any], conflicts: set[Any], letters: set[Any]) -> str:
+        key = (write.record, write.field, write.text)
+        if key in held:
+            return "held by both sides"
+        if write.over or write.deleted:
+            return "overwritten by one who had seen it" if write.over else "deleted by one who had seen it"
+        if key in conflicts:
+            return "in a conflict"
+        if key in letters:
+            return "in a dead letter"
+        return "outside of the account" if write.exempt else "lost"
+
+    def lost(self, held: set[Any], conflicts: set[Any], letters: set[Any]) -> list[Write]:
+        return [each for each in self.writes.values() if self._fate(each, held, conflicts, letters) == "lost"]
+
+    def risen(self, held: set[tuple[RecordId, str, str]]) -> list[Write]:
+        """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
+        return [write for key in sorted(held) if (write := self.writes.get(key)) and write.replaced and not write.exempt]

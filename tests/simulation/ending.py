@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.canonical import canonical
 from shared.model import RecordId
+from shared.naming import state_id
 from shared.native import loaded
 from simulation.entities import GROUPS, NOTES, THINGS
 from simulation.stage import Stage, Violated
@@ -68,10 +69,11 @@ def _rests(stage: Stage) -> None:
     """Raise Violated unless a run now finds nothing to do but what it must wait for, and writes nothing."""
     documents, labels = dict(stage.database.documents), dict(stage.backend.labels)
     report = _must(stage, "sync")
-    moved = {name: tally.read - tally.waiting for name, tally in report.directions.items() if tally.read != tally.waiting}
+    tallies = report.directions.values()
+    moved = sum(tally.read - tally.waiting - tally.dead_letters for tally in tallies)  # some have waited long enough by now
     if moved:
-        raise Violated(f"a run after the last one moves something: {moved}")
-    waits = any(tally.waiting for tally in report.directions.values())
+        raise Violated(f"a run after the last one moves {moved} change(s)")
+    waits = any(tally.read for tally in tallies)
     if not waits and (documents, labels) != (stage.database.documents, stage.backend.labels):
         raise Violated("a run that has nothing to do writes something")
     stage.deliver_all()
@@ -85,8 +87,21 @@ def _excused(stage: Stage) -> set[RecordId]:
         if path.startswith("sync_dead_letters/"):
             row = document.fields
             if row["status"] == "open" or _still_waits(stage, row):
-                excused.add(RecordId(row["entity"], row["key"], row["tenant"]))
-    return excused
+                excused |= _of_letter(stage, row)
+    return excused | {record for record in records(stage) if _refers_to_nothing(stage, record)}
+
+
+def _refers_to_nothing(stage: Stage, record: RecordId) -> bool:
+    """Return whether a document refers to what the backend does not have, so that the backend cannot take that field."""
+    refers = (stage.clients.values(record) or {}).get("g")
+    return isinstance(refers, str) and ("group", "", refers) not in stage.backend.rows
+
+
+def _of_letter(stage: Stage, letter: Any) -> set[RecordId]:
+    """Return the record that a dead letter is about; the tracker's have no change, and are named after it."""
+    if letter["change"] is not None:
+        return {RecordId(letter["entity"], letter["key"], letter["tenant"])}
+    return {each for each in records(stage) if state_id(each.tenant, each.entity, each.key) == letter["change_id"]}
 
 
 def _still_waits(stage: Stage, letter: Any) -> bool:
@@ -137,10 +152,13 @@ def _books(stage: Stage, excused: set[RecordId]) -> Books:
         held |= mine | theirs if record in excused else mine & theirs
         both |= set() if record in excused else mine & theirs
     conflicts, letters = _in_conflicts(stage), _in_letters(stage, excused)
+    for record, name in stage.toggled:
+        stage.ledger.exempt(record, name)
     lost = stage.ledger.lost(held, conflicts, letters)
     if lost:
         raise Violated(f"lost, and seen by nobody who wrote after: {[(each.record.key, each.field, each.text) for each in lost]}")
-    risen = stage.ledger.risen(both)
+    declared = _declared(stage)
+    risen = [each for each in stage.ledger.risen(both) if (each.record, each.field, each.text) not in declared]
     if risen:
         raise Violated(f"back, though replaced by one who had seen it: {[(each.record.key, each.field, each.text) for each in risen]}")
     return Books(stage.ledger.fates(held, conflicts, letters), len(conflicts), len(excused))
@@ -165,12 +183,22 @@ def _in_conflicts(stage: Stage) -> set[Key]:
     return kept
 
 
+def _declared(stage: Stage) -> set[Key]:
+    """Return the values that a declared side of a first load has put over later ones."""
+    rows = [row for row in _rows(stage, "sync_conflicts") if row["rule"] == "initial_winner"]
+    return {
+        (RecordId(row["entity"], row["key"], row["tenant"]), row["field"], canonical(loaded(row["field"], row[row["winner"]]["value"])))
+        for row in rows
+        if "value" in row[row["winner"]]
+    }
+
+
 def _in_letters(stage: Stage, excused: set[RecordId]) -> set[Key]:
     """Return every value in a dead letter, and in a change of its record that waits behind it."""
     kept: set[Key] = set()
     for row in _rows(stage, "sync_dead_letters"):
-        record = RecordId(row["entity"], row["key"], row["tenant"])
-        kept |= _keys(record, loaded("change", row["change"])["fields"])
+        for record in _of_letter(stage, row) if row["change"] is not None else ():
+            kept |= _keys(record, loaded("change", row["change"])["fields"])
     for id, label in stage.backend.labels.items():
         entry = stage.backend.queue[id]
         record = RecordId(entry["entity"], entry["key"], entry["tenant"])

@@ -16,7 +16,7 @@ from shared.model import RecordId
 from simulation.entities import MARK
 
 COMMON = MARK + "0"
-"""A value that many write; nobody can tell whose it is, so no account is kept of it."""
+"""How values begin that many write; nobody can tell whose one is, so no account is kept of it."""
 
 
 @dataclass(slots=True)
@@ -60,6 +60,11 @@ class Ledger:
         self.numbers += 1
         return f"{MARK}{self.numbers}"
 
+    def number(self) -> int:
+        """Return a number that nobody has written yet."""
+        self.numbers += 1
+        return 7_000_000 + self.numbers
+
     def of(self, record: RecordId, name: str, value: Any) -> Write | None:
         """Return the write that a value is from; None where there is no account of it."""
         return None if value is None else self.writes.get((record, name, canonical(value)))
@@ -68,7 +73,7 @@ class Ledger:
         """Note that somebody wrote `fields` with `before` in front of them, in which `unseen` were not adopted yet."""
         for name, value in fields.items():
             made = None
-            if value is not None and value != COMMON:
+            if value is not None and not str(value).startswith(COMMON):
                 made = Write(record, name, canonical(value))
                 self.writes[record, name, made.text] = made
             old = self.of(record, name, (before or {}).get(name))

@@ -11,9 +11,10 @@ from typing import Any
 from memory_firestore import Event
 
 from shared.engine import sync
-from shared.errors import AlreadyRunning, SyncError
+from shared.errors import AlreadyRunning, SyncError, TerminalRecord
 from shared.log import Log
-from shared.model import RecordId, Scope
+from shared.model import Problem, RecordId, Scope
+from shared.naming import state_id
 from shared.peers.firestore import FirestorePeer
 from shared.peers.rest_queue import RestQueue
 from shared.reconcile import reconcile
@@ -207,14 +208,21 @@ class Stage:
             try:
                 done = track(peer, poke)
                 self.network.say(f"  {name}: {done}")
-                if not again and late in self.late:
-                    self.late.remove(late)
+                self._delivered(late, again)
+            except TerminalRecord as error:  # as `events.receive` has it
+                letter = {state_id(record.tenant, record.entity, record.key): (None, Problem(error.code, str(error)))}
+                self.store.refuse(peer.pair, peer.name, letter, "tracker", self.functions_clock())
+                self._delivered(late, again)
             except SyncError as error:
                 self.network.say(f"  {name} fails: {error}")
             finally:
                 late.busy = False
 
         return self._actor(Actor(name, work))
+
+    def _delivered(self, late: Late, again: bool) -> None:
+        if not again and late in self.late:
+            self.late.remove(late)
 
     def _of(self, path: str) -> tuple[Any, RecordId | None]:
         for layout in self.firestore.layouts.values():
@@ -225,10 +233,13 @@ class Stage:
 
     def deliver_all(self) -> None:
         """Deliver every event that is on its way, in order."""
-        while self.events():
+        for _ in range(1000):
+            if not self.events():
+                return
             actor = self.deliver(self.late[0])
             if actor is not None:
                 self.network.go_on(actor, None)
+        raise Violated("the same event is delivered over and over")
 
     # Copies
 

@@ -16,7 +16,7 @@ from simulation.stage import Stage
 
 AT_ONCE = 4
 """Actors under way at the same time."""
-CALLS = 24
+CALLS = 14
 """A fault comes, or an actor stops, within so many calls."""
 
 
@@ -47,7 +47,7 @@ def begin(stage: Stage, word: Word) -> None:
 
 
 def _go(stage: Stage, word: Word, actor: Any) -> None:
-    how = word.weighed([(5, "to the end"), (3, "stops"), (3 if stage.faulty else 0, "fault")])
+    how = word.weighed([(5, "to the end"), (3, "stops"), (5 * stage.faulty, "fault")])
     if how == "to the end":
         stage.network.go_on(actor, None)
         return
@@ -99,9 +99,9 @@ def _thing_value(stage: Stage, word: Word, name: str, clients: bool) -> Any:
     if name == "u":
         return word.pick((COMMON, COMMON + "1", None))
     value = _value(stage, word)
-    odd = stage.faulty and word.take(16) == 15
+    odd = stage.faulty and word.take(10) == 9
     if odd and name == "b" and clients:
-        return 7  # no text: the backend refuses it
+        return stage.ledger.number()  # no text: the backend refuses it
     if odd and name == "c" and not clients and value is not None:
         return [[value]]  # which Firestore cannot hold
     return COMMON if value is None and name == "a" else value

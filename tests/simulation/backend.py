@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from simulation.entities import ENTITIES
 from syncqueue.adoption import Adoption, Known, adopt_delete, adopt_row
 from syncqueue.canonical import conflict_id, fingerprint
 from syncqueue.merge import decide
 from syncqueue.stamps import instant, is_stamp
 from syncqueue.versions import Change, Decision, Held, Refused
+
+from simulation.entities import ENTITIES
 
 Place = tuple[str, str, str]
 """Entity, tenant ("" for none) and key."""
@@ -251,7 +252,11 @@ class Backend:
 def change_of(raw: Mapping[str, Any]) -> Change:
     """Return a change of a request; ValueError if the engine has sent what is none."""
     stamps = [raw["stamp"], *raw["stamps"].values(), *filter(None, (raw["deleted"], *raw["base"].values()))]
-    if not all(map(is_stamp, stamps)) or (raw["action"] == "delete" and not raw["deleted"]) or not (raw["fields"] or raw["deleted"]):
+    if (
+        not all(map(is_stamp, stamps))
+        or (raw["action"] == "delete" and not raw["deleted"])
+        or not (raw["fields"] or raw["deleted"])
+    ):
         raise ValueError("the engine sent what is no change")
     names = ("id", "entity", "key", "action", "fields", "stamp", "stamps", "deleted", "base", "deleted_base")
     return Change(tenant=raw["tenant"] or "", **{name: raw[name] for name in names})

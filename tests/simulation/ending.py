@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from syncqueue.adoption import Known
+
 from shared.canonical import canonical
 from shared.model import RecordId
 from shared.naming import state_id
 from shared.native import loaded
 from simulation.entities import GROUPS, NOTES, THINGS
+from simulation.ledger import Found, Key
 from simulation.stage import Stage, Violated
 from simulation.users import place
-from syncqueue.adoption import Known
 
 RUNS = 3
-Key = tuple[RecordId, str, str]
 
 
 @dataclass(frozen=True)
@@ -145,23 +146,26 @@ def _text(values: Any) -> str | None:
 
 
 def _books(stage: Stage, excused: set[RecordId]) -> Books:
-    held: set[Key] = set()
-    both: set[Key] = set()
-    for record in records(stage):
-        mine, theirs = _keys(record, stage.office.values(record)), _keys(record, stage.clients.values(record))
-        held |= mine | theirs if record in excused else mine & theirs
-        both |= set() if record in excused else mine & theirs
-    conflicts, letters = _in_conflicts(stage), _in_letters(stage, excused)
     for record, name in stage.toggled:
         stage.ledger.exempt(record, name)
-    lost = stage.ledger.lost(held, conflicts, letters)
-    if lost:
-        raise Violated(f"lost, and seen by nobody who wrote after: {[(each.record.key, each.field, each.text) for each in lost]}")
-    declared = _declared(stage)
-    risen = [each for each in stage.ledger.risen(both) if (each.record, each.field, each.text) not in declared]
-    if risen:
-        raise Violated(f"back, though replaced by one who had seen it: {[(each.record.key, each.field, each.text) for each in risen]}")
-    return Books(stage.ledger.fates(held, conflicts, letters), len(conflicts), len(excused))
+    found = _found(stage, excused)
+    for what, writes in (
+        ("lost, and seen by nobody who wrote after", stage.ledger.lost(found)),
+        ("back, though replaced by one who had seen it", stage.ledger.risen(found)),
+    ):
+        if writes:
+            raise Violated(f"{what}: {[(each.record.key, each.field, each.text) for each in writes]}")
+    return Books(stage.ledger.fates(found), len(_rows(stage, "sync_conflicts")), len(excused))
+
+
+def _found(stage: Stage, excused: set[RecordId]) -> Found:
+    both: set[Key] = set()
+    one: set[Key] = set()
+    for record in records(stage):
+        mine, theirs = _keys(record, stage.office.values(record)), _keys(record, stage.clients.values(record))
+        both |= mine & theirs
+        one |= mine | theirs if record in excused else set()
+    return Found(both, one, _in_conflicts(stage), _in_letters(stage, excused), _declared(stage))
 
 
 def _keys(record: RecordId, values: Any) -> set[Key]:
@@ -187,7 +191,11 @@ def _declared(stage: Stage) -> set[Key]:
     """Return the values that a declared side of a first load has put over later ones."""
     rows = [row for row in _rows(stage, "sync_conflicts") if row["rule"] == "initial_winner"]
     return {
-        (RecordId(row["entity"], row["key"], row["tenant"]), row["field"], canonical(loaded(row["field"], row[row["winner"]]["value"])))
+        (
+            RecordId(row["entity"], row["key"], row["tenant"]),
+            row["field"],
+            canonical(loaded(row["field"], row[row["winner"]]["value"])),
+        )
         for row in rows
         if "value" in row[row["winner"]]
     }
@@ -209,5 +217,3 @@ def _in_letters(stage: Stage, excused: set[RecordId]) -> set[Key]:
         if row["sync_status"] == "pending" and record in excused:
             kept |= _keys(record, {name: loaded(name, value) for name, value in row["fields"].items()})
     return kept
-
-

@@ -48,11 +48,27 @@ class Write:
         return not self.may_be_gone or any(each is not None and each.stands for each in self.over)
 
 
+Key = tuple[RecordId, str, str]
+"""A record, a field and a value in canonical JSON."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The values that are to be found in the end: at both sides, at one of a record with a dead letter, in conflicts, in
+    dead letters; `declared` are those that a declared side of a first load has put over later ones."""
+
+    both: set[Key]
+    one: set[Key]
+    conflicts: set[Key]
+    letters: set[Key]
+    declared: set[Key]
+
+
 class Ledger:
     """All writes, by record, field and value."""
 
     def __init__(self) -> None:
-        self.writes: dict[tuple[RecordId, str, str], Write] = {}
+        self.writes: dict[Key, Write] = {}
         self.numbers = 0
 
     def value(self) -> str:
@@ -95,25 +111,28 @@ class Ledger:
             if write.record == record and write.field == name:
                 write.exempt = True
 
-    def fates(self, held: set[tuple[RecordId, str, str]], conflicts: set[Any], letters: set[Any]) -> Counter[str]:
+    def fates(self, found: Found) -> Counter[str]:
         """Return how many writes ended how; `lost` are those of which nothing is to be found."""
-        return Counter(self._fate(write, held, conflicts, letters) for write in self.writes.values())
+        return Counter(self._fate(write, found) for write in self.writes.values())
 
-    def _fate(self, write: Write, held: set[Any], conflicts: set[Any], letters: set[Any]) -> str:
+    def _fate(self, write: Write, found: Found) -> str:
         key = (write.record, write.field, write.text)
-        if key in held:
+        if key in found.both:
             return "held by both sides"
         if write.over or write.deleted:
             return "overwritten by one who had seen it" if write.over else "deleted by one who had seen it"
-        if key in conflicts:
+        if key in found.conflicts:
             return "in a conflict"
-        if key in letters:
+        if key in found.letters:
             return "in a dead letter"
+        if key in found.one:
+            return "held by one side, with a dead letter"
         return "outside of the account" if write.exempt else "lost"
 
-    def lost(self, held: set[Any], conflicts: set[Any], letters: set[Any]) -> list[Write]:
-        return [each for each in self.writes.values() if self._fate(each, held, conflicts, letters) == "lost"]
+    def lost(self, found: Found) -> list[Write]:
+        return [each for each in self.writes.values() if self._fate(each, found) == "lost"]
 
-    def risen(self, held: set[tuple[RecordId, str, str]]) -> list[Write]:
+    def risen(self, found: Found) -> list[Write]:
         """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
-        return [write for key in sorted(held) if (write := self.writes.get(key)) and write.replaced and not write.exempt]
+        writes = (self.writes.get(key) for key in sorted(found.both - found.declared))
+        return [write for write in writes if write and write.replaced and not write.exempt]

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import requests
-
-from simulation.backend import Backend, Place, spread
 from syncqueue.canonical import bucket_hash, record_hash
 from syncqueue.stamps import timestamp
+
+from simulation.backend import Backend, Place, spread
 
 URL = "http://backend.test/api/sync"
 MAY_BECOME = {
@@ -141,7 +141,9 @@ class Server:
     def _status(self) -> dict[str, Any]:
         labels = list(self.backend.labels.values())
         counts = {label: labels.count(label) for label in MAY_BECOME}
-        oldest = min((each["stamp"] for id, each in self.backend.queue.items() if self.backend.labels[id] == "pending"), default=None)
+        oldest = min(
+            (each["stamp"] for id, each in self.backend.queue.items() if self.backend.labels[id] == "pending"), default=None
+        )
         oldest_at = oldest and oldest.partition("|")[0]
         return {**counts, "oldest_pending_at": oldest_at, "by_entity": {}, "server_time": timestamp(self.backend.now())}
 

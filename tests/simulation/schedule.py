@@ -49,7 +49,10 @@ def opened(number: int, trace: list[str] | None = None) -> Stage:
     """Return the world that a schedule's first integer settles."""
     word = Word(number)
     settings = Settings(
-        word.pick(ENTITIES), word.pick((3, 2, 1)), word.pick((None, None, None, "django", "firestore")), patience=word.pick((4, 10, 2))
+        word.pick(ENTITIES),
+        word.pick((3, 2, 1)),
+        word.pick((None, None, None, "django", "firestore")),
+        patience=word.pick((4, 10, 2)),
     )
     beginning = word.weighed([(6, "synced"), (1, "empty"), (1, "never synced")])
     stage = Stage(settings, trace)

@@ -255,4 +255,6 @@ class Stage:
 
 
 def vars_of(tally: Any) -> dict[str, int]:
-    return {name: getattr(tally, name) for name in ("read", "applied", "unchanged", "superseded", "held", "dead_letters", "waiting")}
+    return {
+        name: getattr(tally, name) for name in ("read", "applied", "unchanged", "superseded", "held", "dead_letters", "waiting")
+    }

@@ -33,7 +33,9 @@ def begin(stage: Stage, word: Word) -> None:
     """Let a run begin, of any kind."""
     if len(stage.network.actors) >= AT_ONCE:
         return go_on(stage, word)
-    kind = word.weighed([(12, "sync"), (3, "reconcile"), (1, "one way"), (1, "other way"), (1, "dry"), (1, "dry reconcile"), (1, "few")])
+    kind = word.weighed(
+        [(12, "sync"), (3, "reconcile"), (1, "one way"), (1, "other way"), (1, "dry"), (1, "dry reconcile"), (1, "few")]
+    )
     order: dict[str, Any] = {
         "one way": {"direction": "django_to_firestore"},
         "other way": {"direction": "firestore_to_django"},
@@ -110,7 +112,9 @@ def _thing_value(stage: Stage, word: Word, name: str, clients: bool) -> Any:
 def office(stage: Stage, word: Word) -> None:
     """Somebody at the backend saves, deletes, or writes past the queue."""
     record = _record(stage, word)
-    kind = word.weighed([(14, "saves"), (3, "deletes"), (4, "writes raw"), (stage.faulty, "vanishes"), (stage.faulty, "restamps")])
+    kind = word.weighed(
+        [(14, "saves"), (3, "deletes"), (4, "writes raw"), (stage.faulty, "vanishes"), (stage.faulty, "restamps")]
+    )
     done = _OFFICE[kind](stage, word, record)
     stage.network.say(f"  django {kind} {record.key}: {done}")
 

@@ -36,6 +36,7 @@ def end(stage: Stage) -> Books:
     excused = _excused(stage)
     _same_on_both_sides(stage, excused)
     _rests(stage)
+    _no_echo(stage)
     return _books(stage, excused)
 
 
@@ -78,6 +79,15 @@ def _rests(stage: Stage) -> None:
     if not waits and (documents, labels) != (stage.database.documents, stage.backend.labels):
         raise Violated("a run that has nothing to do writes something")
     stage.deliver_all()
+
+
+def _no_echo(stage: Stage) -> None:
+    """Raise Violated if a queue holds what was not written at its own side."""
+    theirs = [row["stamp"] for row in _rows(stage, "sync_queue")]
+    mine = [each["stamp"] for each in stage.backend.queue.values()]
+    for origin, stamps in (("firestore", theirs), ("django", mine)):
+        if any(not stamp.endswith("|" + origin) for stamp in stamps):
+            raise Violated(f"an echo: {origin} queued what was written at the other side")
 
 
 def _excused(stage: Stage) -> set[RecordId]:
@@ -152,6 +162,7 @@ def _books(stage: Stage, excused: set[RecordId]) -> Books:
     for what, writes in (
         ("lost, and seen by nobody who wrote after", stage.ledger.lost(found)),
         ("back, though replaced by one who had seen it", stage.ledger.risen(found)),
+        ("in a conflict with one who had seen it", [] if stage.faulty else _falsely_met(stage)),
     ):
         if writes:
             raise Violated(f"{what}: {[(each.record.key, each.field, each.text) for each in writes]}")
@@ -199,6 +210,19 @@ def _declared(stage: Stage) -> set[Key]:
         for row in rows
         if "value" in row[row["winner"]]
     }
+
+
+def _falsely_met(stage: Stage) -> list[Any]:
+    """Return the writes that are in a conflict with a write on top of them. There are such after faults and deletes, but none
+    while all goes well."""
+    met = []
+    for row in _rows(stage, "sync_conflicts"):
+        record = RecordId(row["entity"], row["key"], row["tenant"])
+        sides = [loaded("", side.get("value")) for side in (row["local"], row["incoming"])]
+        writes = [stage.ledger.of(record, row["field"], value) for value in sides]
+        if all(writes) and stage.ledger.follows(*writes):
+            met.append(writes[0])
+    return met
 
 
 def _in_letters(stage: Stage, excused: set[RecordId]) -> set[Key]:

@@ -105,6 +105,10 @@ class Ledger:
                 old.deleted = True
                 old.slight = old.slight or name in unseen
 
+    def follows(self, one: Write, other: Write) -> bool:
+        """Return whether the author of one of the two had seen the other, or what was made of it."""
+        return any(each is other for each in _on_top(one)) or any(each is one for each in _on_top(other))
+
     def exempt(self, record: RecordId, name: str) -> None:
         """Keep no account of a field of a record any more: something was done to it that no rule covers."""
         for write in self.writes.values():
@@ -136,3 +140,15 @@ class Ledger:
         """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
         writes = (self.writes.get(key) for key in sorted(found.both - found.declared))
         return [write for write in writes if write and write.replaced and not write.exempt]
+
+
+def _on_top(write: Write) -> list[Write]:
+    """Return every write on top of one, of which we know."""
+    found: list[Write] = []
+    waiting = [write]
+    while waiting:
+        for each in waiting.pop().over:
+            if each is not None and not any(each is other for other in found):
+                found.append(each)
+                waiting.append(each)
+    return found

@@ -48,16 +48,13 @@ def play(schedule: Sequence[int], trace: list[str] | None = None) -> Ended:
 def opened(number: int, trace: list[str] | None = None) -> Stage:
     """Return the world that a schedule's first integer settles."""
     word = Word(number)
-    settings = Settings(
-        word.pick(ENTITIES),
-        word.pick((3, 2, 1)),
-        word.pick((None, None, None, "django", "firestore")),
-        patience=word.pick((4, 10, 2)),
-    )
+    faulty, skewed = word.take(8) < 7, word.take(8) > 4
+    winner = word.pick((*[None] * 6, "django", "firestore")) if faulty else None
+    settings = Settings(word.pick(ENTITIES), word.pick((3, 2, 1)), winner, patience=word.pick((4, 10, 2)))
     beginning = word.weighed([(6, "synced"), (1, "empty"), (1, "never synced")])
     stage = Stage(settings, trace)
     stage.copy_from(_beginning(beginning, settings.entities))
-    stage.faulty, stage.skewed = word.take(8) < 7, word.take(8) > 4
+    stage.faulty, stage.skewed = faulty, skewed
     stage.network.say(f"{beginning}, {settings}, faults {stage.faulty}, clocks apart {stage.skewed}")
     return stage
 

@@ -95,6 +95,7 @@ class Stage:
         """Why only a reconcile can make both sides the same again."""
         self.toggled: set[tuple[RecordId, str]] = set()
         self.faulty = self.skewed = False
+        """Without faults nobody deletes either: then no conflict may be reported that is none."""
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
@@ -141,6 +142,9 @@ class Stage:
         """Let a run begin; it has made no call yet."""
         name = f"run-{next(self.runs)}"
         pair = self.pair
+        if work == "reconcile" and pair.initial_winner:
+            # its newer writes are in no queue: what one side takes and the other does not takes another reconcile
+            self.unrepaired.add("a declared side may have won at one side only")
         reads_only = bool(order.get("dry_run"))
 
         def run() -> None:

@@ -113,7 +113,7 @@ def office(stage: Stage, word: Word) -> None:
     """Somebody at the backend saves, deletes, or writes past the queue."""
     record = _record(stage, word)
     kind = word.weighed(
-        [(14, "saves"), (3, "deletes"), (4, "writes raw"), (stage.faulty, "vanishes"), (stage.faulty, "restamps")]
+        [(14, "saves"), (3 * stage.faulty, "deletes"), (4, "writes raw"), (stage.faulty, "vanishes"), (stage.faulty, "restamps")]
     )
     done = _OFFICE[kind](stage, word, record)
     stage.network.say(f"  django {kind} {record.key}: {done}")
@@ -135,8 +135,10 @@ def _writes_raw(stage: Stage, word: Word, record: RecordId) -> Any:
 
 
 def _vanishes(stage: Stage, word: Word, record: RecordId) -> Any:
+    if record.entity == "group" or stage.toggled:  # an edit that was not synced, and then vanished, is on its way to nobody
+        return "nothing"
     stage.unrepaired.add("a row vanished")
-    return record.entity != "group" and stage.office.vanish(record)
+    return stage.office.vanish(record)
 
 
 def _restamps(stage: Stage, word: Word, record: RecordId) -> Any:
@@ -160,7 +162,7 @@ def clients(stage: Stage, word: Word) -> None:
     """Somebody with the app changes a document, writes it blindly, deletes it, or makes it."""
     record = _record(stage, word)
     there = stage.clients.exists(record)
-    kind = word.weighed([(14, "updates"), (3 * stage.faulty, "sets"), (4, "deletes")]) if there else "makes"
+    kind = word.weighed([(14, "updates"), (3 * stage.faulty, "sets"), (4 * stage.faulty, "deletes")]) if there else "makes"
     if kind == "deletes":
         stage.clients.delete(record)
         return stage.network.say(f"  a client deletes {record.key}")
@@ -190,9 +192,9 @@ def configuration(stage: Stage, word: Word) -> None:
     kind = word.pick(("page size", "field", "initial winner"))
     if kind == "page size":
         stage.configure(replace(stage.settings, page_size=word.pick((3, 1, 2, 500))))
-    elif kind == "initial winner":
+    elif kind == "initial winner" and stage.faulty:
         stage.configure(replace(stage.settings, initial_winner=word.pick((None, "django", "firestore"))))
-    elif stage.faulty:
+    elif kind == "field" and stage.faulty and "a row vanished" not in stage.unrepaired:
         stage.configure(replace(stage.settings, without=not stage.settings.without))
         stage.unrepaired.add("a field was not synced")
         for record in THINGS:

@@ -41,6 +41,8 @@ class Network:
     running: Actor | None = None
     injected: Counter[str] = field(default_factory=Counter)
     calls: int = 0
+    plan: dict[int, Fault] = field(default_factory=dict)
+    """What befalls which call, by its number, whoever makes it."""
 
     def say(self, text: str) -> None:
         if self.trace is not None:
@@ -72,9 +74,12 @@ class Network:
         actor.calls += 1
         if actor.calls > ENDLESS:
             raise AssertionError(f"{actor.name} never ends")
+        planned = self.plan.get(self.calls)
         fault = self._point(actor, label, before=True)
+        if planned is not None and planned.kind not in AFTER:
+            fault = planned
         answer = self._made(actor, label, act, fault)
-        if self._point(actor, label, before=False):
+        if self._point(actor, label, before=False) or (planned is not None and planned.kind in AFTER):
             self._crash(actor, label, "crash after")
         return answer
 

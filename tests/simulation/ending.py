@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from syncqueue.adoption import Known
@@ -213,16 +214,18 @@ def _declared(stage: Stage) -> set[Key]:
 
 
 def _falsely_met(stage: Stage) -> list[Any]:
-    """Return the writes that are in a conflict with a write on top of them. There are such after faults and deletes, but none
-    while all goes well."""
-    met = []
-    for row in _rows(stage, "sync_conflicts"):
-        record = RecordId(row["entity"], row["key"], row["tenant"])
-        sides = [loaded("", side.get("value")) for side in (row["local"], row["incoming"])]
-        writes = [stage.ledger.of(record, row["field"], value) for value in sides]
-        if all(writes) and stage.ledger.follows(*writes):
-            met.append(writes[0])
-    return met
+    """Return the writes that are in a conflict with a write on top of them. There are such after faults and deletes, and
+    beside a true conflict (collapsing keeps the oldest base), but none while all goes well."""
+    pairs = [pair for pair in map(partial(_met, stage), _rows(stage, "sync_conflicts")) if all(pair)]
+    truly = [each for pair in pairs if not stage.ledger.follows(*pair) for each in pair]
+    falsely = [pair for pair in pairs if stage.ledger.follows(*pair)]
+    return [one for one, other in falsely if not any(each is one or each is other for each in truly)]
+
+
+def _met(stage: Stage, row: Any) -> list[Any]:
+    record = RecordId(row["entity"], row["key"], row["tenant"])
+    values = [loaded(row["field"], side.get("value")) for side in (row["local"], row["incoming"])]
+    return [stage.ledger.of(record, row["field"], value) for value in values]
 
 
 def _in_letters(stage: Stage, excused: set[RecordId]) -> set[Key]:

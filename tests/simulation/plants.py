@@ -79,9 +79,8 @@ def the_syncs_own_writes_are_queued(patch: pytest.MonkeyPatch) -> None:
     def echoing(peer: FirestorePeer, poke: Any) -> str:
         done = track(peer, poke)
         held = peer._layout(poke.record).held(poke.record, poke.after) if poke.after else index.Held()
-        if done == "in line" and held.values:
-            fields = held.version().fields
-            change = Change(f"echo:{poke.record.key}:{poke.time}", poke.record, Action.UPDATE, fields, {})
+        if done == "in line" and held.index:
+            change = Change(f"echo:{poke.record.key}", poke.record, Action.UPDATE, held.version().fields, {})
             peer.documents.commit([peer._layout(poke.record).entry(change, peer.now())])
         return done
 

@@ -53,14 +53,14 @@ def opened(number: int, trace: list[str] | None = None) -> Stage:
     settings = Settings(word.pick(ENTITIES), word.pick((3, 2, 1)), winner, patience=word.pick((4, 10, 2)))
     beginning = word.weighed([(6, "synced"), (1, "empty"), (1, "never synced")])
     stage = Stage(settings, trace)
-    stage.copy_from(_beginning(beginning, settings.entities))
+    stage.copy_from(beginning_of(beginning, settings.entities))
     stage.faulty, stage.skewed = faulty, skewed
     stage.network.say(f"{beginning}, {settings}, faults {stage.faulty}, clocks apart {stage.skewed}")
     return stage
 
 
 @cache
-def _beginning(name: str, entities: tuple[str, ...]) -> Stage:
+def beginning_of(name: str, entities: tuple[str, ...]) -> Stage:
     """Return a world to begin with: records on both sides, in step or never synced, or none."""
     stage = Stage(Settings(entities))
     values = {"group": {"name": COMMON}, "thing": {"a": COMMON, "b": COMMON, "c": COMMON}, "note": {"t": COMMON}}

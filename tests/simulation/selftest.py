@@ -13,7 +13,7 @@ import pytest
 
 from simulation.choices import schedule_of
 from simulation.plants import PLANTS
-from simulation.schedule import _beginning, play
+from simulation.schedule import beginning_of, play
 
 LIMIT = 2_000
 """Seeds, from 0 up, within which each bug has to be found; LIMITS names those that are given more."""
@@ -31,15 +31,15 @@ class Finding:
 
 def find(bug: str) -> Finding:
     """Plant a bug and play seeds from 0 up until one of them ends badly."""
-    _beginning.cache_clear()
+    beginning_of.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         PLANTS[bug](patch)
         for seed in range(limit(bug)):
             failure = play(schedule_of(seed)).failure
             if failure:
-                _beginning.cache_clear()
+                beginning_of.cache_clear()
                 return Finding(bug, seed + 1, failure)
-    _beginning.cache_clear()
+    beginning_of.cache_clear()
     return Finding(bug, None)
 
 

@@ -89,7 +89,7 @@ class Ledger:
         """Note that somebody wrote `fields` with `before` in front of them, in which `unseen` were not adopted yet."""
         for name, value in fields.items():
             made = None
-            if value is not None and not str(value).startswith(COMMON):
+            if isinstance(value, int | list) or (isinstance(value, str) and _tells(value)):
                 made = Write(record, name, canonical(value))
                 self.writes[record, name, made.text] = made
             old = self.of(record, name, (before or {}).get(name))
@@ -140,6 +140,11 @@ class Ledger:
         """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
         writes = (self.writes.get(key) for key in sorted(found.both - found.declared))
         return [write for write in writes if write and write.replaced and not write.exempt]
+
+
+def _tells(value: str) -> bool:
+    """Return whether a value says which write it is from; common ones and references do not."""
+    return value.removeprefix(MARK).isdecimal() and not value.startswith(COMMON)
 
 
 def _on_top(write: Write) -> list[Write]:

@@ -34,7 +34,15 @@ def begin(stage: Stage, word: Word) -> None:
     if len(stage.network.actors) >= AT_ONCE:
         return go_on(stage, word)
     kind = word.weighed(
-        [(12, "sync"), (3, "reconcile"), (1, "one way"), (1, "other way"), (1, "dry"), (1, "dry reconcile"), (1, "few")]
+        [
+            (12, "sync"),
+            (3 * stage.faulty, "reconcile"),
+            (1, "one way"),
+            (1, "other way"),
+            (1, "dry"),
+            (1, "dry reconcile"),
+            (1, "few"),
+        ]
     )
     order: dict[str, Any] = {
         "one way": {"direction": "django_to_firestore"},
@@ -87,7 +95,7 @@ def _fields(stage: Stage, word: Word, record: RecordId, clients: bool) -> dict[s
     if record.entity == "note":
         return {"t": _value(stage, word)}
     named = word.pick((("a",), ("b",), ("a", "b"), ("c",), ("a", "b", "c"), ("u",), ("g",), ("b", "u")))
-    return {name: _thing_value(stage, word, name, clients) for name in named}
+    return {name: _thing_value(stage, word, name, clients) for name in named if name != "g" or stage.faulty}
 
 
 def _value(stage: Stage, word: Word) -> Any:

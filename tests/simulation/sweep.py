@@ -90,20 +90,16 @@ def sweeps(most_pairs: int = PAIRS) -> Iterator[Swept]:
 
 
 def main(given: Sequence[str]) -> int:
-    calls = singles = pairs = failures = 0
+    done = []
     for each in sweeps(int(given[0]) if given else PAIRS):
-        sys.stdout.write(
-            f"{each.name:52} {each.calls:4} calls {each.singles:5} single, {each.pairs:5} of {each.all_pairs} pairs\n"
-        )
+        tried = f"{each.singles:5} single, {each.pairs:5} of {each.all_pairs} pairs"
+        sys.stdout.write(f"{each.name:52} {each.calls:4} calls {tried}\n")
         sys.stdout.writelines(f"  {plan}: {failure}\n" for plan, failure in list(each.failures.items())[:5])
         sys.stdout.flush()
-        calls, singles, pairs, failures = (
-            calls + each.calls,
-            singles + each.singles,
-            pairs + each.pairs,
-            failures + len(each.failures),
-        )
-    sys.stdout.write(f"{len(SCENARIOS)} scenarios, {calls} calls, {singles} single faults, {pairs} pairs, {failures} failed\n")
+        done.append(each)
+    calls, singles, pairs = (sum(getattr(each, name) for each in done) for name in ("calls", "singles", "pairs"))
+    failures = sum(len(each.failures) for each in done)
+    sys.stdout.write(f"{len(done)} scenarios, {calls} calls, {singles} single faults, {pairs} pairs, {failures} failed\n")
     return 1 if failures else 0
 
 

@@ -119,7 +119,8 @@ class MemoryFirestore:
                 self.billed.deletes += 1
             else:
                 mask = each.mask
-                kept = {name: value for name, value in before.fields.items() if name not in mask} if before and mask else {}
+                old = before.fields if before and mask is not None else {}
+                kept = {name: value for name, value in old.items() if name not in (mask or ())}
                 named = {name: value for name, value in each.fields.items() if mask is None or name in mask}
                 fields = {**kept, **named}
                 same = before is not None and before.fields == fields

@@ -94,8 +94,10 @@ def _fields(stage: Stage, word: Word, record: RecordId, clients: bool) -> dict[s
         return {"name": _value(stage, word)}
     if record.entity == "note":
         return {"t": _value(stage, word)}
-    named = word.pick((("a",), ("b",), ("a", "b"), ("c",), ("a", "b", "c"), ("u",), ("g",), ("b", "u")))
-    return {name: _thing_value(stage, word, name, clients) for name in named if name != "g" or stage.faulty}
+    named = word.pick(
+        (("a",), ("b",), ("a", "b"), ("c",), ("a", "b", "c"), ("u",), ("g",) if stage.faulty else ("b",), ("b", "u"))
+    )
+    return {name: _thing_value(stage, word, name, clients) for name in named}
 
 
 def _value(stage: Stage, word: Word) -> Any:

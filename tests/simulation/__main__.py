@@ -42,7 +42,7 @@ def main(given: Sequence[str]) -> int:
     parser.add_argument("--seed", type=natural)
     parser.add_argument("--number", type=natural, default=MANY)
     parser.add_argument("--choices", type=choices)
-    asked = parser.parse_args([each for each in given if not each.endswith("=")])
+    asked = parser.parse_args(given)
     if asked.choices is not None:
         return told(asked.choices)
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed

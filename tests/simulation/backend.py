@@ -27,7 +27,8 @@ Place = tuple[str, str, str]
 ORIGIN = "django"
 AHEAD = timedelta(minutes=5)
 NAMES = {name: entity.names for name, entity in ENTITIES.items()}
-REQUIRED, UNIQUE, REFERENCE = ("thing", "a"), ("thing", "u"), ("thing", "g")
+UNIQUE, REFERENCE = ("thing", "u"), ("thing", "g")
+REQUIRED = (("thing", "a"),)
 TEXTS = frozenset({("thing", "a"), ("thing", "b"), ("thing", "u"), ("thing", "g"), ("group", "name"), ("note", "t")})
 
 
@@ -42,12 +43,15 @@ class Backend:
     labels: dict[str, str] = field(default_factory=dict)
     conflicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     unsettled: dict[Place, dict[str, None]] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NAMES)
+    texts: frozenset[tuple[str, str]] = TEXTS
+    required: tuple[tuple[str, str], ...] = REQUIRED
 
     def copy(self, now: Callable[[], datetime]) -> Backend:
         """Return a backend that goes on from here by itself."""
         unsettled = {place: dict(ids) for place, ids in self.unsettled.items()}
         parts = (self.rows, self.known, self.queue, self.labels, self.conflicts)
-        return Backend(now, *map(dict, parts), unsettled)
+        return Backend(now, *map(dict, parts), unsettled, self.names, self.texts, self.required)
 
     # What its own users do
 
@@ -55,8 +59,8 @@ class Backend:
         """Create the record or edit it, and queue the edit; False, and nothing done, where the database refuses."""
         self.adopt(place)
         created = place not in self.rows
-        values = {**dict.fromkeys(NAMES[place[0]]), **self.rows.get(place, {}), **fields}
-        if self._refusal(place, values) or (REQUIRED[0] == place[0] and values[REQUIRED[1]] is None):
+        values = {**dict.fromkeys(self.names[place[0]]), **self.rows.get(place, {}), **fields}
+        if self._refusal(place, values) or self._lacking(place[0], values):
             return False
         self.rows[place] = values
         self.adopt(place, created)
@@ -73,7 +77,7 @@ class Backend:
 
     def write_raw(self, place: Place, fields: Mapping[str, Any]) -> None:
         """Write past the queue, as raw SQL does."""
-        self.rows[place] = {**dict.fromkeys(NAMES[place[0]]), **self.rows.get(place, {}), **fields}
+        self.rows[place] = {**dict.fromkeys(self.names[place[0]]), **self.rows.get(place, {}), **fields}
 
     def vanish(self, place: Place) -> None:
         """Delete past the queue."""
@@ -148,7 +152,7 @@ class Backend:
     def _apply(self, change: Change, mode: str) -> Decision | Refused:
         try:
             self._judge(change)
-            decision = decide(self.held(place_of(change)), change, mode, NAMES[change.entity])
+            decision = decide(self.held(place_of(change)), change, mode, self.names[change.entity])
             self._hold(change, decision)
         except Refused as refused:
             return refused
@@ -159,11 +163,11 @@ class Backend:
     def _judge(self, change: Change) -> None:
         """Raise Refused where the change cannot be taken whatever is held here."""
         for name, value in change.fields.items():
-            if name not in NAMES[change.entity]:
+            if name not in self.names[change.entity]:
                 raise Refused("malformed", "no such synced field", {"fields": "unknown"})
-            if value is None and (change.entity, name) == REQUIRED:
+            if value is None and (change.entity, name) in self.required:
                 raise Refused("required", "never null", {name: "never null"})
-            if value is not None and (change.entity, name) in TEXTS and not isinstance(value, str):
+            if value is not None and (change.entity, name) in self.texts and not isinstance(value, str):
                 raise Refused("type", "expected text", {name: "expected text"})
         if instant(change.latest) > self.now() + AHEAD:
             raise Refused("future", "stamped over 5 minutes ahead")
@@ -174,7 +178,7 @@ class Backend:
             return
         if held.deleted is None and held.live:
             self._check_live(change, held)
-            values = {**dict.fromkeys(NAMES[place[0]]), **(held.values or {})}
+            values = {**dict.fromkeys(self.names[place[0]]), **(held.values or {})}
             refusal = self._refusal(place, values)
             if refusal:
                 raise refusal
@@ -189,11 +193,14 @@ class Backend:
 
     def _check_live(self, change: Change, held: Held) -> None:
         """Raise Refused where a record would come to be without a field that it cannot be without."""
-        entity, name = REQUIRED
-        if change.entity == entity and (held.values or {}).get(name) is None:
+        lacking = self._lacking(change.entity, held.values or {})
+        if lacking:
             known = self.known.get(place_of(change), Known())
             code = "required" if change.action == "create" and not known.stamps else "incomplete"
-            raise Refused(code, "not known here, and lacks a field", {name: "never null"})
+            raise Refused(code, "not known here, and lacks a field", dict.fromkeys(lacking, "never null"))
+
+    def _lacking(self, entity: str, values: Mapping[str, Any]) -> list[str]:
+        return [name for owner, name in self.required if owner == entity and values.get(name) is None]
 
     def _refusal(self, place: Place, values: Mapping[str, Any]) -> Refused | None:
         """Return why the database would refuse a row: a value that another has, or a reference to nothing."""

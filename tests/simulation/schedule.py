@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,8 +42,16 @@ def play(schedule: Sequence[int], trace: list[str] | None = None) -> Ended:
         stage.network.say(ended.failure)
     finally:
         stage.network.drop()
+    if trace is not None:
+        stage.network.say(f"both systems in the end: {state(stage)}")
     ended.calls, ended.runs = stage.network.calls, len(stage.reports)
     return ended
+
+
+def state(stage: Stage) -> str:
+    """Return a hash of all that both systems hold."""
+    held = (sorted(stage.database.documents.items()), stage.backend.rows, stage.backend.known, stage.backend.queue)
+    return hashlib.sha256(repr(held).encode()).hexdigest()[:16]
 
 
 def opened(number: int, trace: list[str] | None = None) -> Stage:
@@ -51,7 +60,7 @@ def opened(number: int, trace: list[str] | None = None) -> Stage:
     faulty, skewed = word.take(8) < 7, word.take(8) > 4
     winner = word.pick((*[None] * 6, "django", "firestore")) if faulty else None
     settings = Settings(word.pick(ENTITIES), word.pick((3, 2, 1)), winner, patience=word.pick((4, 10, 2)))
-    beginning = word.weighed([(6, "synced"), (1, "empty"), (1, "never synced")])
+    beginning = word.weighed([(6, "synced"), (1, "empty"), (int(faulty), "never synced")])
     stage = Stage(settings, trace)
     stage.copy_from(beginning_of(beginning, settings.entities))
     stage.faulty, stage.skewed = faulty, skewed

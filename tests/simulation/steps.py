@@ -94,9 +94,9 @@ def _fields(stage: Stage, word: Word, record: RecordId, clients: bool) -> dict[s
         return {"name": _value(stage, word)}
     if record.entity == "note":
         return {"t": _value(stage, word)}
-    named = word.pick(
-        (("a",), ("b",), ("a", "b"), ("c",), ("a", "b", "c"), ("u",), ("g",) if stage.faulty else ("b",), ("b", "u"))
-    )
+    alone = (("a",), ("b",), ("a", "b"), ("c",), ("a", "b", "c"))
+    depending = (("u",), ("g",), ("b", "u")) if stage.faulty else ()
+    named = word.pick((*alone, *depending))
     return {name: _thing_value(stage, word, name, clients) for name in named}
 
 

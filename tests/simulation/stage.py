@@ -94,8 +94,9 @@ class Stage:
         self.unrepaired: set[str] = set()
         """Why only a reconcile can make both sides the same again."""
         self.toggled: set[tuple[RecordId, str]] = set()
-        self.faulty = self.skewed = False
-        """Without faults nobody deletes either: then no conflict may be reported that is none."""
+        self.faulty = self.skewed = self.narrow = False
+        """Without faults nobody deletes either: then no conflict may be reported that is none. In a narrow world people are
+        all at one record, and delete it often."""
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:

@@ -31,7 +31,7 @@ def go_on(stage: Stage, word: Word) -> None:
 
 def begin(stage: Stage, word: Word) -> None:
     """Let a run begin, of any kind."""
-    if len(stage.network.actors) >= AT_ONCE:
+    if len(stage.network.actors) >= _at_once(stage):
         return go_on(stage, word)
     kind = word.weighed(
         [
@@ -56,6 +56,10 @@ def begin(stage: Stage, word: Word) -> None:
     _go(stage, word, stage.start(work, **order))
 
 
+def _at_once(stage: Stage) -> int:
+    return AT_ONCE if stage.faulty else 1
+
+
 def _go(stage: Stage, word: Word, actor: Any) -> None:
     how = word.weighed([(5, "to the end"), (3, "stops"), (5 * stage.faulty, "fault")])
     if how == "to the end":
@@ -69,7 +73,7 @@ def _go(stage: Stage, word: Word, actor: Any) -> None:
 def deliver(stage: Stage, word: Word) -> None:
     """Let the delivery of an event begin: any that is on its way, perhaps not for the last time, perhaps without data."""
     waiting = [each for each in stage.events() if not each.busy]
-    if not waiting or len(stage.network.actors) >= AT_ONCE:
+    if not waiting or len(stage.network.actors) >= _at_once(stage):
         return go_on(stage, word)
     late = waiting[word.take(len(waiting))]
     how = word.weighed([(8, ""), (2 * stage.faulty, "again"), (stage.faulty, "bare"), (stage.faulty, "lost")])
@@ -83,8 +87,13 @@ def deliver(stage: Stage, word: Word) -> None:
         _go(stage, word, actor)
 
 
+def _deletes(stage: Stage) -> int:
+    """Return how often people delete, beside 14 times that they write."""
+    return (9 if stage.narrow else 4) * stage.faulty
+
+
 def _record(stage: Stage, word: Word) -> RecordId:
-    records = [*THINGS[:1], *THINGS[:1], *THINGS, *THINGS, *GROUPS, *NOTES]
+    records = THINGS[:1] if stage.narrow else (*THINGS[:1], *THINGS[:1], *THINGS, *THINGS, *GROUPS, *NOTES)
     return word.pick([each for each in records if each.entity in stage.settings.entities])
 
 
@@ -123,7 +132,7 @@ def office(stage: Stage, word: Word) -> None:
     """Somebody at the backend saves, deletes, or writes past the queue."""
     record = _record(stage, word)
     kind = word.weighed(
-        [(14, "saves"), (3 * stage.faulty, "deletes"), (4, "writes raw"), (stage.faulty, "vanishes"), (stage.faulty, "restamps")]
+        [(14, "saves"), (_deletes(stage), "deletes"), (4, "writes raw"), (stage.faulty, "vanishes"), (stage.faulty, "restamps")]
     )
     done = _OFFICE[kind](stage, word, record)
     stage.network.say(f"  django {kind} {record.key}: {done}")
@@ -172,7 +181,7 @@ def clients(stage: Stage, word: Word) -> None:
     """Somebody with the app changes a document, writes it blindly, deletes it, or makes it."""
     record = _record(stage, word)
     there = stage.clients.exists(record)
-    kind = word.weighed([(14, "updates"), (3 * stage.faulty, "sets"), (4 * stage.faulty, "deletes")]) if there else "makes"
+    kind = word.weighed([(14, "updates"), (3 * stage.faulty, "sets"), (_deletes(stage), "deletes")]) if there else "makes"
     if kind == "deletes":
         stage.clients.delete(record)
         return stage.network.say(f"  a client deletes {record.key}")

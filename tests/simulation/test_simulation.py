@@ -27,7 +27,7 @@ MANY = 10_000
 
 @pytest.mark.stack
 @pytest.mark.timeout(1200)
-def test_nothing_is_lost_on_ten_thousand_schedules() -> None:
+def test_1_convergence_and_2_no_lost_update_on_ten_thousand_schedules() -> None:
     totals = batch(secrets.randbelow(10**9), MANY)
     print("\n".join(lines(totals)))  # noqa: T201
     assert totals.failures == {}, "make simulate SEED=... N=1 shows one of them"
@@ -44,7 +44,7 @@ def test_nothing_is_lost_on_ten_thousand_schedules() -> None:
     assert all(totals.injected[kind] > MANY / 100 for kind in kinds), "it is a rich simulation"
 
 
-def test_nothing_is_lost_on_a_few_schedules() -> None:
+def test_1_convergence_and_2_no_lost_update_on_any_schedule() -> None:
     for seed in range(60):
         assert play(schedule_of(seed)).failure is None, f"make simulate SEED={seed} N=1"
 

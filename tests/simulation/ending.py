@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from syncqueue.adoption import Known
@@ -212,10 +211,10 @@ def _declared(stage: Stage) -> set[Key]:
 def _falsely_met(stage: Stage) -> list[Any]:
     """Return the writes that are in a conflict with a write on top of them. There are such after faults and deletes, and
     beside a true conflict (collapsing keeps the oldest base), but none while all goes well."""
-    pairs = [pair for pair in map(partial(_met, stage), _rows(stage, "sync_conflicts")) if all(pair)]
-    truly = [each for pair in pairs if not stage.ledger.follows(*pair) for each in pair]
-    falsely = [pair for pair in pairs if stage.ledger.follows(*pair)]
-    return [one for one, other in falsely if not any(each is one or each is other for each in truly)]
+    pairs = [_met(stage, row) for row in _rows(stage, "sync_conflicts")]
+    falsely = [pair for pair in pairs if all(pair) and stage.ledger.follows(*pair)]
+    truly = [each for pair in pairs if pair not in falsely for each in pair if each]
+    return [one for one, other in falsely if one not in truly and other not in truly]
 
 
 def _met(stage: Stage, row: Any) -> list[Any]:

@@ -19,7 +19,7 @@ COMMON = MARK + "0"
 """How values begin that many write; nobody can tell whose one is, so no account is kept of it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Write:
     """One value that one user wrote. `over` are the writes by authors who had it before them, `deleted`: a deleter had,
     `slight`: it was not adopted yet when it was last overwritten or deleted at its own side, so it may leave no trace."""
@@ -107,7 +107,7 @@ class Ledger:
 
     def follows(self, one: Write, other: Write) -> bool:
         """Return whether the author of one of the two had seen the other, or what was made of it."""
-        return any(each is other for each in _on_top(one)) or any(each is one for each in _on_top(other))
+        return other in _on_top(one) or one in _on_top(other)
 
     def exempt(self, record: RecordId, name: str) -> None:
         """Keep no account of a field of a record any more: something was done to it that no rule covers."""
@@ -153,7 +153,7 @@ def _on_top(write: Write) -> list[Write]:
     waiting = [write]
     while waiting:
         for each in waiting.pop().over:
-            if each is not None and not any(each is other for other in found):
+            if each is not None and each not in found:
                 found.append(each)
                 waiting.append(each)
     return found

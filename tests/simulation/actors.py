@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -119,7 +119,7 @@ class Network:
 
     def _met(self, actor: Actor, fault: Fault) -> Fault:
         if fault.times > 1:
-            actor.fault = Fault(fault.kind, fault.detail, fault.times - 1)
+            actor.fault = replace(fault, times=fault.times - 1)
         else:
             actor.fault, actor.points = None, None
         return fault
@@ -146,4 +146,4 @@ def _fits(fault: Fault, label: str) -> bool:
     writes = " POST " in label or label in {"firestore write", "firestore commit"}
     if fault.kind == "partial":
         return label == "firestore write"
-    return writes if fault.kind == "doubled" else True
+    return writes if fault.kind == "doubled" or fault.writing else True

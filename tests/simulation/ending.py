@@ -210,11 +210,11 @@ def _declared(stage: Stage) -> set[Key]:
 
 def _falsely_met(stage: Stage) -> list[Any]:
     """Return the writes that are in a conflict with a write on top of them. There are such after faults and deletes, and
-    beside a true conflict (collapsing keeps the oldest base), but none while all goes well."""
+    of a field that is in a true conflict too (collapsing keeps the oldest base), but none while all goes well."""
     pairs = [_met(stage, row) for row in _rows(stage, "sync_conflicts")]
     falsely = [pair for pair in pairs if all(pair) and stage.ledger.follows(*pair)]
-    truly = [each for pair in pairs if pair not in falsely for each in pair if each]
-    return [one for one, other in falsely if one not in truly and other not in truly]
+    truly = {(each.record, each.field) for pair in pairs if pair not in falsely for each in pair if each}
+    return [one for one, _ in falsely if (one.record, one.field) not in truly]
 
 
 def _met(stage: Stage, row: Any) -> list[Any]:

@@ -22,11 +22,13 @@ class Crash(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind` is one of KINDS; `detail` chooses among its forms; `times`: how many calls in a row it befalls."""
+    """`kind` is one of KINDS; `detail` chooses among its forms; `times`: how many calls in a row it befalls; `writing`:
+    whether only calls that write."""
 
     kind: str
     detail: int = 0
     times: int = 1
+    writing: bool = False
 
 
 KINDS = ("crash before", "crash after", "lost answer", "doubled", "refused", "partial")

@@ -65,9 +65,12 @@ def _go(stage: Stage, word: Word, actor: Any) -> None:
     if how == "to the end":
         stage.network.go_on(actor, None)
         return
-    points = word.take(2 * CALLS)
-    fault = Fault(word.pick(KINDS), word.take(210), word.pick((1, 1, 5))) if how == "fault" else None
-    stage.network.go_on(actor, points, fault)
+    if how == "stops":
+        stage.network.go_on(actor, word.take(2 * CALLS))
+        return
+    writing = word.take(3) > 0
+    fault = Fault(word.pick(KINDS), word.take(210), word.pick((1, 1, 5)), writing)
+    stage.network.go_on(actor, word.take(CALLS if writing else 2 * CALLS), fault)
 
 
 def deliver(stage: Stage, word: Word) -> None:

@@ -84,6 +84,9 @@ def _no_echo(stage: Stage) -> None:
     for origin, stamps in (("firestore", theirs), ("django", mine)):
         if any(not stamp.endswith("|" + origin) for stamp in stamps):
             raise Violated(f"an echo: {origin} queued what was written at the other side")
+    deleted = Counter(RecordId(row["entity"], row["key"], row["tenant"]) for row in _rows(stage, "sync_queue") if row["deleted"])
+    if not deleted <= stage.ledger.deletes:
+        raise Violated("an echo: firestore queued a delete that nobody made")
 
 
 def _excused(stage: Stage) -> set[RecordId]:

@@ -69,6 +69,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.writes: dict[Key, Write] = {}
+        self.deletes: Counter[RecordId] = Counter()
+        """How often people deleted a record in the app."""
         self.numbers = 0
 
     def value(self) -> str:

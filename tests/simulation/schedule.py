@@ -64,6 +64,7 @@ def opened(number: int, trace: list[str] | None = None) -> Stage:
     stage = Stage(settings, trace)
     stage.copy_from(beginning_of(beginning, settings.entities))
     stage.faulty, stage.skewed, stage.narrow = faulty, skewed, word.take(3) == 2
+    stage.lossy = faulty and word.take(3) == 2
     stage.network.say(f"{beginning}, {settings}, faults {stage.faulty}, clocks apart {stage.skewed}")
     return stage
 

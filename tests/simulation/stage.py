@@ -94,9 +94,9 @@ class Stage:
         self.unrepaired: set[str] = set()
         """Why only a reconcile can make both sides the same again."""
         self.toggled: set[tuple[RecordId, str]] = set()
-        self.faulty = self.skewed = self.narrow = False
+        self.faulty = self.skewed = self.narrow = self.lossy = False
         """Without faults nobody deletes either: then no conflict may be reported that is none. In a narrow world people are
-        all at one record, and delete it often."""
+        all at one record, and delete it often; in a lossy one, events and rows are lost, which takes a reconcile in the end."""
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:

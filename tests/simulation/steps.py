@@ -79,7 +79,7 @@ def deliver(stage: Stage, word: Word) -> None:
     if not waiting or len(stage.network.actors) >= _at_once(stage):
         return go_on(stage, word)
     late = waiting[word.take(len(waiting))]
-    how = word.weighed([(8, ""), (2 * stage.faulty, "again"), (stage.faulty, "bare"), (stage.faulty, "lost")])
+    how = word.weighed([(8, ""), (2 * stage.faulty, "again"), (stage.faulty, "bare"), (stage.lossy, "lost")])
     stage.network.say(f"  an event of {late.event.path}, written {late.event.time:%H:%M:%S.%f} {how}")
     if how:
         stage.network.injected[f"event {how}"] += 1
@@ -135,7 +135,7 @@ def office(stage: Stage, word: Word) -> None:
     """Somebody at the backend saves, deletes, or writes past the queue."""
     record = _record(stage, word)
     kind = word.weighed(
-        [(14, "saves"), (_deletes(stage), "deletes"), (4, "writes raw"), (stage.faulty, "vanishes"), (stage.faulty, "restamps")]
+        [(14, "saves"), (_deletes(stage), "deletes"), (4, "writes raw"), (stage.lossy, "vanishes"), (stage.lossy, "restamps")]
     )
     done = _OFFICE[kind](stage, word, record)
     stage.network.say(f"  django {kind} {record.key}: {done}")
@@ -216,7 +216,7 @@ def configuration(stage: Stage, word: Word) -> None:
         stage.configure(replace(stage.settings, page_size=word.pick((3, 1, 2, 500))))
     elif kind == "initial winner" and stage.faulty:
         stage.configure(replace(stage.settings, initial_winner=word.pick((None, "django", "firestore"))))
-    elif kind == "field" and stage.faulty and "a row vanished" not in stage.unrepaired:
+    elif kind == "field" and stage.lossy and "a row vanished" not in stage.unrepaired:
         stage.configure(replace(stage.settings, without=not stage.settings.without))
         stage.unrepaired.add("a field was not synced")
         for record in THINGS:

@@ -92,16 +92,23 @@ class Clients:
         """Change some fields of a document that is there."""
         self._note(record, fields)
         self.stage.database.client_update(self._path(record), self._native(record, fields))
+        self._count_if_emptied(record)
 
     def set(self, record: RecordId, fields: Mapping[str, Any]) -> None:
         """Write a whole document, blindly: whatever else it held is gone, `_sync` too."""
         self._note(record, dict.fromkeys(NAMES[record.entity]) | dict(fields))
         self.stage.database.client_set(self._path(record), self._native(record, fields))
+        self._count_if_emptied(record)
 
     def delete(self, record: RecordId) -> None:
         held = self.held(record)
+        self.stage.ledger.deletes[record] += 1
         self.stage.ledger.deleted(record, held.values, held.unseen())
         self.stage.database.client_delete(self._path(record))
+
+    def _count_if_emptied(self, record: RecordId) -> None:
+        """A document with neither a value nor an index is no record any more: that was a delete."""
+        self.stage.ledger.deletes[record] += self.values(record) is None
 
     def _note(self, record: RecordId, fields: Mapping[str, Any]) -> None:
         held = self.held(record)

@@ -143,7 +143,6 @@ class Network:
 
 def _fits(fault: Fault, label: str) -> bool:
     """Return whether a call can meet the fault: only bulk writes fail in part, and reading twice is no fault."""
-    writes = " POST " in label or label in {"firestore write", "firestore commit"}
-    if fault.kind == "partial":
-        return label == "firestore write"
-    return writes if fault.kind == "doubled" or fault.writing else True
+    if fault.kind == "doubled" and not (" POST " in label or label in {"firestore write", "firestore commit"}):
+        return False
+    return fault.at in label and (fault.kind != "partial" or label == "firestore write")

@@ -22,13 +22,13 @@ class Crash(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind` is one of KINDS; `detail` chooses among its forms; `times`: how many calls in a row it befalls; `writing`:
-    whether only calls that write."""
+    """`kind` is one of KINDS; `detail` chooses among its forms; `times`: how many calls in a row it befalls; `at`: what
+    is in the names of the calls that it can befall."""
 
     kind: str
     detail: int = 0
     times: int = 1
-    writing: bool = False
+    at: str = ""
 
 
 KINDS = ("crash before", "crash after", "lost answer", "doubled", "refused", "partial")

@@ -68,9 +68,9 @@ def _go(stage: Stage, word: Word, actor: Any) -> None:
     if how == "stops":
         stage.network.go_on(actor, word.take(2 * CALLS))
         return
-    writing = word.take(3) > 0
-    fault = Fault(word.pick(KINDS), word.take(210), word.pick((1, 1, 5)), writing)
-    stage.network.go_on(actor, word.take(CALLS if writing else 2 * CALLS), fault)
+    at = word.pick(("", "", "POST apply", "POST mark", "firestore write", "firestore commit"))
+    fault = Fault(word.pick(KINDS), word.take(210), word.pick((1, 1, 5)), at)
+    stage.network.go_on(actor, word.take(CALLS if at else 2 * CALLS), fault)
 
 
 def deliver(stage: Stage, word: Word) -> None:

@@ -300,6 +300,8 @@ def the_log_says_who(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("shared.log.Log.record", lambda self, record: {"entity": record.entity, "record": record.key})
 
 
+# Not among them, since six thousand seeds do not find them: a delete skipped for any larger tombstone, and a creation that
+# trusts what was read before. Their schedules are in tests/test_counterexamples.py.
 PLANTS: dict[str, Plant] = {
     plant.__name__: plant
     for plant in [
@@ -311,10 +313,8 @@ PLANTS: dict[str, Plant] = {
         simpler.only_the_last_action_is_sent,
         simpler.a_delete_carries_nothing,
         simpler.a_delete_event_trusts_its_own_document,
-        simpler.any_larger_tombstone_skips_a_delete,
         simpler.a_later_update_time_skips_a_delete,
         simpler.only_a_standing_tombstone_tells_the_syncs_own_deletes,
-        simpler.a_creation_trusts_what_was_read_before,
         simpler.reconcile_leaves_the_queues_alone,
         simpler.what_was_adopted_before_is_shown_as_it_is_now,
         the_backends_delete_does_not_adopt_raw_drift,

@@ -14,7 +14,7 @@ from syncqueue.stamps import timestamp
 
 from shared import engine, index, merge, policy, reconcile, tracker, wire
 from shared.errors import Transient
-from shared.model import Action, Change, Outcome, Result, Stamp, Value, Version, stamp_at
+from shared.model import Action, Change, Outcome, Result, Stamp, Value, Version
 from shared.peers import firestore_apply
 from shared.peers.firestore import FirestorePeer
 from shared.peers.layout import Layout
@@ -198,17 +198,6 @@ def the_status_of_a_single_write_is_not_looked_at(patch: pytest.MonkeyPatch) -> 
     patch.setattr(firestore_apply.FirestoreApply, "_write", write)
 
 
-def reconcile_sends_what_it_walked_past(patch: pytest.MonkeyPatch) -> None:
-    """No second look and no draining before a record is sent: and so what waits, or was edited meanwhile, is put back."""
-
-    def mend(run: Any, ids: Any, figures: Any) -> None:
-        left, right = ({each.id: each for each in peer.read(ids)} for peer in (run.pair.left, run.pair.right))
-        reconcile._send(run, list(left.values()), run.pair.left, run.pair.right)
-        reconcile._send(run, list(right.values()), run.pair.right, run.pair.left)
-
-    patch.setattr(reconcile, "_mend", mend)
-
-
 def reconcile_takes_absence_for_a_delete(patch: pytest.MonkeyPatch) -> None:
     send = reconcile._send
 
@@ -254,10 +243,6 @@ def an_edit_is_stamped_by_the_clock_alone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(syncqueue.adoption, "local_stamp", stamp)
 
 
-def a_creation_heeds_no_tombstone(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(index, "stamp_after", lambda when, origin, seen: stamp_at(when, origin))
-
-
 def unseen_edits_are_written_over(patch: pytest.MonkeyPatch) -> None:
     """Applying merges with what the index says, without a look at the values."""
 
@@ -279,10 +264,6 @@ def the_backends_delete_does_not_adopt_raw_drift(patch: pytest.MonkeyPatch) -> N
         return True
 
     patch.setattr(Backend, "delete", delete)
-
-
-def the_store_takes_every_status_for_well(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Store, "_write", lambda self, writes: self.documents.write(writes) if writes else None)
 
 
 def a_change_is_carried_without_its_delete(patch: pytest.MonkeyPatch) -> None:
@@ -339,15 +320,12 @@ PLANTS: dict[str, Plant] = {
         a_record_has_one_conflict_a_field,
         a_lost_answer_is_taken_for_done,
         the_status_of_a_single_write_is_not_looked_at,
-        reconcile_sends_what_it_walked_past,
         reconcile_takes_absence_for_a_delete,
         what_must_wait_is_acknowledged,
         no_dead_letter_is_written,
         a_dead_letter_is_written_after_it_is_acknowledged,
         an_edit_is_stamped_by_the_clock_alone,
-        a_creation_heeds_no_tombstone,
         unseen_edits_are_written_over,
-        the_store_takes_every_status_for_well,
         a_change_is_carried_without_its_delete,
         the_log_says_who,
     ]

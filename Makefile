@@ -1,13 +1,17 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test lint clean venv
+.PHONY: help demo up check test simulate simulate-selftest simulate-sweep lint clean venv
 
 PY := .venv/bin/python
 KEEP ?=
+SEED ?=
+N ?=
+CHOICES ?=
+SIMULATION := PYTHONPATH=tests $(PY) -m simulation
 export PYTHON
 
 help:  ## say what can be made
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' Makefile
 
 demo: venv  ## show a sync in both directions, conflicts included, on this machine
 	@$(PY) -m local demo
@@ -20,6 +24,15 @@ check: lint  ## linters, types and the fast tests, in seconds
 
 test: lint  ## everything: also what needs the emulator and servers
 	$(PY) -m pytest -q -n 2 --dist loadfile tests
+
+simulate: venv  ## many seeded schedules of faults against the whole engine; SEED= and N= choose which, CHOICES= one
+	@$(SIMULATION) $(if $(SEED),--seed=$(SEED)) $(if $(N),--number=$(N)) $(if $(CHOICES),--choices=$(CHOICES))
+
+simulate-selftest: venv  ## plant each known bug and say after how many seeds the simulation finds it
+	@$(SIMULATION).selftest
+
+simulate-sweep: venv  ## every fault at every call of chosen scenarios, and pairs of faults
+	@$(SIMULATION).sweep
 
 lint: venv  ## linters and types only
 	$(PY) -m ruff check .

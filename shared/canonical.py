@@ -7,16 +7,15 @@ in full without a fraction, and -0 is 0.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from json.encoder import encode_basestring
 
 from shared.errors import TerminalRecord
 from shared.model import Json, RecordId, Stamp
 
 BUCKETS = 4096
-_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def canonical(value: Json) -> str:
@@ -39,7 +38,7 @@ def _string(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise TerminalRecord("not-representable", "a text holds half of a surrogate pair, which UTF-8 cannot say") from None
-    return _text(text)
+    return encode_basestring(text)
 
 
 def _integer(value: int) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal, NewType, TypeAlias
 
 Json: TypeAlias = Any
@@ -49,7 +50,14 @@ def stamp_at(when: datetime, origin: str) -> Stamp:
 
 def parse_stamp(text: object) -> Stamp:
     """Return `text` as a stamp; ValueError if it is none, or no real date."""
-    if not isinstance(text, str) or not STAMP.fullmatch(text):
+    if not isinstance(text, str):
+        raise ValueError("not a stamp (YYYY-MM-DDTHH:MM:SS.ffffffZ|origin)")
+    return _parsed(text)
+
+
+@lru_cache(10_000)  # one stamp comes many times: it is that of every field of an edit, at both sides, base and value
+def _parsed(text: str) -> Stamp:
+    if not STAMP.fullmatch(text):
         raise ValueError("not a stamp (YYYY-MM-DDTHH:MM:SS.ffffffZ|origin)")
     stamp_time(Stamp(text))
     return Stamp(text)

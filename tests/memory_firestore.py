@@ -1,12 +1,12 @@
 """Firestore's documents in memory, for what needs thousands of runs: update times, preconditions, a status per write,
 transactions that fail when something they read has changed, and an event per write.
 
+Values that are put in or taken out are shared, not copied: nobody changes one (tests/simulation/test_simulation.py looks).
 Written from Firestore's published semantics; tests/test_peers.py holds it to the same suite as the emulator.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,12 +50,13 @@ class MemoryFirestore:
 
     def get(self, paths: Sequence[str], transaction: bytes | None = None) -> tuple[dict[str, Snapshot], datetime]:
         self.fault("get")
-        found = {path: copy.deepcopy(self.snapshot(path)) for path in paths}
+        found = {path: self.snapshot(path) for path in paths}
         if transaction:
             self._transactions[transaction] |= {path: each.update_time for path, each in found.items()}
         self.billed.reads += len(found)
+        self._last = read_at = max(self.now(), self._last)  # whatever is committed after a read is later than the read
         self.fault("got")
-        return found, max(self.now(), self._last)
+        return found, read_at
 
     def begin(self) -> bytes:
         id = str(next(self._numbers)).encode()
@@ -91,7 +92,7 @@ class MemoryFirestore:
         rows = sorted(self._matching(collection, equal), key=lambda each: each.path.encode())
         rows = [each for each in rows if after is None or each.path.rpartition("/")[2].encode() > after.encode()][:limit]
         self.billed.reads += max(1, len(rows))
-        return copy.deepcopy(rows)
+        return rows
 
     def count(self, collection: str, equal: Mapping[str, Native]) -> int:
         found = len(self._matching(collection, equal))
@@ -108,14 +109,15 @@ class MemoryFirestore:
         self.fault("select")
         rows = self._within(collection, within)
         self.billed.reads += max(1, len(rows))
-        return copy.deepcopy(rows)
+        return rows
 
     def _within(self, collection: str, within: Within) -> list[Snapshot]:
         rows = self._matching(collection, {})
         return [row for row in rows if all(isinstance(at := _at(row, name), int) and at in each for name, each in within.items())]
 
     def _matching(self, collection: str, equal: Mapping[str, Native]) -> list[Snapshot]:
-        rows = [each for each in self.documents.values() if each.path.rpartition("/")[0] == collection]
+        start = collection + "/"
+        rows = [each for path, each in self.documents.items() if path.startswith(start) and "/" not in path[len(start) :]]
         return [each for each in rows if all(each.fields.get(name) == value for name, value in equal.items())]
 
     def _status(self, write: Write) -> int:
@@ -134,13 +136,11 @@ class MemoryFirestore:
                 self.documents.pop(each.path, None)
                 self.billed.deletes += 1
             else:
-                kept = {
-                    name: value
-                    for name, value in (before.fields if before else {}).items()
-                    if each.mask and name not in each.mask
-                }
-                named = {name: value for name, value in each.fields.items() if each.mask is None or name in each.mask}
-                fields = copy.deepcopy({**kept, **named})
+                mask = each.mask
+                old = before.fields if before and mask is not None else {}
+                kept = {name: value for name, value in old.items() if name not in (mask or ())}
+                named = {name: value for name, value in each.fields.items() if mask is None or name in mask}
+                fields = {**kept, **named}
                 same = before is not None and before.fields == fields
                 self.documents[each.path] = Snapshot(each.path, fields, before.update_time if same and before else time)
                 self.billed.writes += 1

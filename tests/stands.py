@@ -10,12 +10,15 @@ from typing import Any, Protocol, Self
 
 import pytest
 from memory_firestore import MemoryFirestore
+from simulation.backend import Backend
+from simulation.rest import URL, Server, Session
 
 from shared.mapping import Entity, Field, Type
 from shared.model import RecordId
 from shared.peers.base import Peer
 from shared.peers.firestore import FirestorePeer
 from shared.peers.memory import MemoryPeer
+from shared.peers.rest_queue import RestQueue
 from shared.tracker import Poke, track
 
 NAMES = ("name", "city")
@@ -91,6 +94,29 @@ class MemoryStand(Plain):
 
     def delete(self, key: str) -> None:
         self.peer.delete(RecordId("branch", key))
+
+
+class SimulatedBackendStand(Plain):
+    """The simulation's stand-in for a backend, behind the real peer's requests and their answers."""
+
+    unacceptable = 5
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        super().__init__(request)
+        fields = tuple(("branch", name) for name in NAMES)
+        self.database = Backend(now, names={"branch": NAMES}, texts=frozenset(fields), required=fields)
+        session: Any = Session(Server(self.database), lambda _, act: act())
+        self.peer = RestQueue("django", URL, {"branch": BRANCH}, lambda: "token", session=session)
+
+    def save(self, key: str, **fields: object) -> None:
+        place = ("branch", "", key)
+        self.database.save(place, ({} if place in self.database.rows else {"city": ""}) | fields)
+
+    def save_unseen(self, key: str, **fields: object) -> None:
+        self.database.write_raw(("branch", "", key), fields)
+
+    def delete(self, key: str) -> None:
+        self.database.delete(("branch", "", key))
 
 
 class MemoryFirestoreStand(Plain):

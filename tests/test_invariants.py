@@ -1,4 +1,7 @@
-"""The promises that everything else rests on, each tested under its name: on chosen schedules and on thousands of others."""
+"""The promises that everything else rests on, each tested under its name on chosen schedules.
+
+Any schedule, with a backend and Firestore: the simulation (tests/simulation/). Here only two memory peers are left to chance.
+"""
 
 from __future__ import annotations
 
@@ -305,38 +308,8 @@ class TwinSchedules(Schedules):
         super().teardown()
 
 
-class ForgetfulSchedules(Schedules):
-    """Any schedule in which events, and Django's rows, are lost for good, until a full reconciliation mends it."""
-
-    @rule(index=st.integers(0, 5))
-    def an_event_is_lost(self, index: int) -> None:
-        if self.world.events():
-            self.world.late.pop(index % len(self.world.late))
-
-    @rule(key=Schedules.keys)
-    def a_row_vanishes(self, key: str) -> None:
-        self.world.ledger.saw(key, self.world.d_values(key), FIELDS)
-        self.world.django.rows.pop(self.world.id(key), None)
-
-    def teardown(self) -> None:
-        self.world.django.read([self.world.id(key) for key in KEYS])
-        self.world.clock.tick(3600)
-        for _ in range(2):
-            self.world.deliver_all()
-            self.world.reconcile()
-        super().teardown()
-
-
-def test_1_convergence_and_2_no_lost_update_on_any_schedule() -> None:
-    run_state_machine_as_test(Schedules, settings=BOUNDED)
-
-
 def test_1_convergence_and_2_no_lost_update_of_two_memory_peers_on_any_schedule() -> None:
     run_state_machine_as_test(TwinSchedules, settings=BOUNDED)
-
-
-def test_1_convergence_after_a_reconciliation_even_if_events_and_rows_were_lost() -> None:
-    run_state_machine_as_test(ForgetfulSchedules, settings=BOUNDED)
 
 
 @pytest.mark.parametrize("ahead", [-120, -1, 0, 3, 90])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from stands import DjangoStand, EmulatorStand, MemoryFirestoreStand, MemoryStand, Stand
+from stands import DjangoStand, EmulatorStand, MemoryFirestoreStand, MemoryStand, SimulatedBackendStand, Stand
 
 from shared.canonical import BUCKETS, bucket_of, record_hash
 from shared.digests import HASHES, Digest
@@ -38,6 +38,7 @@ EARLIER = datetime.now(UTC) - timedelta(days=1)
     params=[
         MemoryStand,
         MemoryFirestoreStand,
+        SimulatedBackendStand,
         pytest.param(EmulatorStand, marks=pytest.mark.stack),
         pytest.param(DjangoStand, marks=pytest.mark.stack),
     ],

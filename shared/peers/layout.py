@@ -59,7 +59,8 @@ class Layout:
         if tombstone is None or tombstone.fields.get("deleted") is None:
             return Version()
         stamps, values = tombstone.fields["stamps"], tombstone.fields["fields"]
-        fields = {name: Value(loaded(name, values.get(name)), parse_stamp(stamp)) for name, stamp in stamps.items()}
+        synced = [name for name in stamps if name in self.entity.by_name]
+        fields = {name: Value(loaded(name, values.get(name)), parse_stamp(stamps[name])) for name in synced}
         return Version(fields, parse_stamp(tombstone.fields["deleted"]))
 
     def adoption(

@@ -60,6 +60,7 @@ class RestQueue:
     backoff: Backoff = field(default_factory=Backoff)
     sleep: Callable[[float], None] = time.sleep
     session: requests.Session = field(default_factory=requests.Session)
+    chance: Callable[[], float] = random.random
 
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield the pending changes, page by page."""
@@ -227,7 +228,7 @@ class RestQueue:
         return f"peer {self.name!r} at {self.url.rstrip('/')}/{path}"
 
     def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: str | None = None) -> Any:
-        return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, random.random)
+        return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, self.chance)
 
     def _attempt(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None) -> Any:
         url = f"{self.url.rstrip('/')}/{path}" + (f"?{urlencode(query)}" if query else "")
@@ -284,7 +285,8 @@ def _digests(body: Any) -> list[Digest]:
     told = {int(each["bucket"]): Digest(int(each["count"]), int(each["sum"])) for each in _list(body["results"])}
     if body["buckets"] != BUCKETS or not all(bucket in range(BUCKETS) for bucket in told):
         raise ValueError
-    return [told.get(bucket, Digest()) for bucket in range(BUCKETS)]
+    nothing = Digest()
+    return [told.get(bucket, nothing) for bucket in range(BUCKETS)]
 
 
 def _status(body: Any) -> Status:

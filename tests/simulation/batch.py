@@ -1,0 +1,90 @@
+"""Many schedules, on as many processes as there are cores, and what came of them all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+from simulation.choices import schedule_of
+from simulation.schedule import play
+
+CHUNK = 250
+
+
+@dataclass
+class Totals:
+    """What many schedules came to. `failures` are by seed; `seconds` are of processor time, all processes together."""
+
+    schedules: int = 0
+    seconds: float = 0.0
+    calls: int = 0
+    runs: int = 0
+    conflicts: int = 0
+    letters: int = 0
+    injected: Counter[str] = field(default_factory=Counter)
+    fates: Counter[str] = field(default_factory=Counter)
+    failures: dict[int, str] = field(default_factory=dict)
+
+    def add(self, other: Totals) -> None:
+        """Add the figures of another part to these."""
+        for name in ("schedules", "seconds", "calls", "runs", "conflicts", "letters"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.injected += other.injected
+        self.fates += other.fates
+        self.failures |= other.failures
+
+
+def part(seeds: range) -> Totals:
+    """Play these seeds, one after the other."""
+    totals, began = Totals(), time.process_time()
+    for seed in seeds:
+        ended = play(schedule_of(seed))
+        totals.schedules += 1
+        totals.calls += ended.calls
+        totals.runs += ended.runs
+        totals.injected += ended.injected
+        if ended.books is not None:
+            totals.fates += ended.books.fates
+            totals.conflicts += ended.books.conflicts
+            totals.letters += ended.books.letters
+        if ended.failure is not None:
+            totals.failures[seed] = ended.failure
+    totals.seconds = time.process_time() - began
+    return totals
+
+
+def batch(first: int, number: int) -> Totals:
+    """Play `number` seeds from `first` on."""
+    totals = Totals()
+    for each in _parts([range(start, min(start + CHUNK, first + number)) for start in range(first, first + number, CHUNK)]):
+        totals.add(each)
+    return totals
+
+
+def _parts(chunks: list[range]) -> Iterator[Totals]:
+    if len(chunks) < 2:
+        yield from map(part, chunks)
+        return
+    with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn")) as pool:
+        yield from pool.map(part, chunks)
+
+
+def lines(totals: Totals) -> Iterable[str]:
+    """Return the summary, line by line."""
+    steps = totals.injected["steps"]
+    each = totals.seconds / max(1, totals.schedules)
+    yield f"schedules          {totals.schedules}, {1 / each if each else 0:.0f} a second on one core"
+    yield f"steps, calls, runs {steps}, {totals.calls}, {totals.runs}: {steps / max(1, totals.schedules):.0f} steps a schedule"
+    yield f"faults injected    {sum(count for kind, count in totals.injected.items() if kind != 'steps')}"
+    yield from (f"  {kind:32} {count}" for kind, count in sorted(totals.injected.items()) if kind != "steps")
+    yield f"writes accounted   {sum(totals.fates.values())}"
+    yield from (f"  {fate:40} {count}" for fate, count in sorted(totals.fates.items()))
+    yield f"conflicts          {totals.conflicts}"
+    yield f"dead letters       {totals.letters} record(s)"
+    yield f"lost               {totals.fates['lost']}"
+    yield f"failed schedules   {len(totals.failures)}"

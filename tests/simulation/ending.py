@@ -1,0 +1,244 @@
+"""When the faults have stopped: everything arrives, at most three runs, and then both sides are compared and the books closed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from syncqueue.adoption import Known
+
+from shared.canonical import canonical
+from shared.model import RecordId
+from shared.naming import state_id
+from shared.native import loaded
+from simulation.entities import GROUPS, NOTES, THINGS
+from simulation.ledger import Found, Key
+from simulation.stage import Stage, Violated
+from simulation.users import place
+
+RUNS = 3
+
+
+@dataclass(frozen=True)
+class Books:
+    """How every write ended, and how many conflicts and dead letters there are."""
+
+    fates: Counter[str]
+    conflicts: int
+    letters: int
+
+
+def end(stage: Stage) -> Books:
+    """Let everything come to rest; return the closed books, or raise Violated."""
+    quiesce(stage)
+    excused = _excused(stage)
+    _same_on_both_sides(stage, excused)
+    _no_echo(stage)
+    return _books(stage, excused)
+
+
+def quiesce(stage: Stage) -> None:
+    """Let what is under way end, all events come, the clocks agree and enough time pass; then run."""
+    say = stage.network.say
+    say("the faults stop")
+    stage.network.finish()
+    stage.ahead = dict.fromkeys(stage.ahead, timedelta())
+    if stage.settings.without:
+        stage.configure(replace(stage.settings, without=False))
+    stage.deliver_all()
+    stage.sleep(26 * 3600)
+    stage.backend.scan()
+    if stage.unrepaired:
+        say(f"a reconcile, since {', '.join(sorted(stage.unrepaired))}")
+        _must(stage, "reconcile")
+    _runs_to_rest(stage)
+
+
+def _runs_to_rest(stage: Stage) -> None:
+    """Run until a run finds nothing to do, which must be after three at most."""
+    for number in range(RUNS + 1):
+        stage.deliver_all()
+        before = dict(stage.database.documents), dict(stage.backend.labels)
+        tallies = _must(stage, "sync").directions.values()
+        moved = sum(tally.read - tally.waiting - tally.dead_letters for tally in tallies)  # some have waited long enough by now
+        waits = any(tally.read for tally in tallies)
+        writes = not waits and before != (stage.database.documents, stage.backend.labels)
+        if number and not moved and not writes:
+            return stage.deliver_all()
+    raise Violated(f"a run after the third moves {moved} change(s)" if moved else "a run that has nothing to do writes something")
+
+
+def _must(stage: Stage, work: str) -> Any:
+    report = stage.run(work)
+    if report is None or report.failure:
+        raise Violated(f"a run without any fault does not come to its end: {report and report.failure}")
+    return report
+
+
+def _no_echo(stage: Stage) -> None:
+    """Raise Violated if a queue holds what was not written at its own side."""
+    theirs = [row["stamp"] for row in _rows(stage, "sync_queue")]
+    mine = [each["stamp"] for each in stage.backend.queue.values()]
+    for origin, stamps in (("firestore", theirs), ("django", mine)):
+        if any(not stamp.endswith("|" + origin) for stamp in stamps):
+            raise Violated(f"an echo: {origin} queued what was written at the other side")
+    deleted = Counter(RecordId(row["entity"], row["key"], row["tenant"]) for row in _rows(stage, "sync_queue") if row["deleted"])
+    if not stage.toggled and not deleted <= stage.ledger.deletes:  # a document with nothing synced in it counts as deleted
+        raise Violated("an echo: firestore queued a delete that nobody made")
+
+
+def _excused(stage: Stage) -> set[RecordId]:
+    """Return the records that cannot be the same on both sides, since somebody has to look at a dead letter first, or a
+    change waits for a reference that is not there."""
+    excused = set()
+    for path, document in stage.database.documents.items():
+        if path.startswith("sync_dead_letters/"):
+            row = document.fields
+            if row["status"] == "open" or _still_waits(stage, row):
+                excused |= _of_letter(stage, row)
+    return excused | {record for record in records(stage) if _refers_to_nothing(stage, record)}
+
+
+def _refers_to_nothing(stage: Stage, record: RecordId) -> bool:
+    """Return whether a document refers to what the backend does not have, so that the backend cannot take that field."""
+    refers = (stage.clients.values(record) or {}).get("g")
+    return isinstance(refers, str) and ("group", "", refers) not in stage.backend.rows
+
+
+def _of_letter(stage: Stage, letter: Any) -> set[RecordId]:
+    """Return the record that a dead letter is about; the tracker's have no change, and are named after it."""
+    if letter["change"] is not None:
+        return {RecordId(letter["entity"], letter["key"], letter["tenant"])}
+    return {each for each in records(stage) if state_id(each.tenant, each.entity, each.key) == letter["change_id"]}
+
+
+def _still_waits(stage: Stage, letter: Any) -> bool:
+    if letter["reason"] not in {"reference", "incomplete"}:
+        return False
+    if letter["from"] == "django":
+        return stage.backend.labels.get(letter["change_id"]) == "pending"
+    entry = stage.database.snapshot(f"sync_queue/{letter['change_id']}")
+    return entry.fields.get("sync_status") == "pending"
+
+
+def records(stage: Stage) -> list[RecordId]:
+    """Return every record that there may be."""
+    return [each for each in (*GROUPS, *THINGS, *NOTES) if each.entity in stage.settings.entities]
+
+
+def _same_on_both_sides(stage: Stage, excused: set[RecordId]) -> None:
+    for record in records(stage):
+        if record in excused:
+            continue
+        mine, theirs = stage.office.values(record), stage.clients.values(record)
+        if _text(mine) != _text(theirs):
+            raise Violated(f"{record.key}: the sides differ: django {mine}, firestore {theirs}")
+        known = stage.backend.known.get(place(record), Known())
+        held = stage.firestore.layouts[record.entity].held(record, *_documents(stage, record))
+        if mine is not None:
+            stamps = {name: entry.stamp for name, entry in held.index.items()}
+            if dict(known.stamps) != stamps:
+                raise Violated(f"{record.key}: the stamps differ: django {known.stamps}, firestore {stamps}")
+        elif (known.deleted or None) != held.tombstone.deleted and known.deleted and held.tombstone.deleted:
+            raise Violated(f"{record.key}: the tombstones differ: django {known.deleted}, firestore {held.tombstone.deleted}")
+
+
+def _documents(stage: Stage, record: RecordId) -> list[Any]:
+    layout = stage.firestore.layouts[record.entity]
+    return [stage.database.snapshot(path) for path in (layout.path(record), layout.tombstone_path(record))]
+
+
+def _text(values: Any) -> str | None:
+    return None if values is None else canonical(values)
+
+
+def _books(stage: Stage, excused: set[RecordId]) -> Books:
+    for record, name in stage.toggled:
+        stage.ledger.exempt(record, name)
+    found = _found(stage, excused)
+    for what, writes in (
+        ("lost, and seen by nobody who wrote after", stage.ledger.lost(found)),
+        ("back, though replaced by one who had seen it", stage.ledger.risen(found)),
+        ("in a conflict with one who had seen it", [] if stage.faulty else _falsely_met(stage)),
+    ):
+        if writes:
+            raise Violated(f"{what}: {[(each.record.key, each.field, each.text) for each in writes]}")
+    return Books(stage.ledger.fates(found), len(_rows(stage, "sync_conflicts")), len(excused))
+
+
+def _found(stage: Stage, excused: set[RecordId]) -> Found:
+    both: set[Key] = set()
+    one: set[Key] = set()
+    for record in records(stage):
+        mine, theirs = _keys(record, stage.office.values(record)), _keys(record, stage.clients.values(record))
+        both |= mine & theirs
+        one |= mine | theirs if record in excused else set()
+    return Found(both, one, _in_conflicts(stage), _in_letters(stage, excused), _declared(stage))
+
+
+def _keys(record: RecordId, values: Any) -> set[Key]:
+    return {(record, name, canonical(value)) for name, value in (values or {}).items()}
+
+
+def _rows(stage: Stage, collection: str) -> list[Any]:
+    return [each.fields for path, each in stage.database.documents.items() if path.startswith(collection + "/")]
+
+
+def _in_conflicts(stage: Stage) -> set[Key]:
+    """Return every value that lies in a conflict."""
+    kept = set()
+    for row in _rows(stage, "sync_conflicts"):
+        record = RecordId(row["entity"], row["key"], row["tenant"])
+        for side in (row["local"], row["incoming"]):
+            if "value" in side:
+                kept.add((record, row["field"], canonical(loaded(row["field"], side["value"]))))
+    return kept
+
+
+def _declared(stage: Stage) -> set[Key]:
+    """Return the values that a declared side of a first load has put over later ones."""
+    rows = [row for row in _rows(stage, "sync_conflicts") if row["rule"] == "initial_winner"]
+    return {
+        (
+            RecordId(row["entity"], row["key"], row["tenant"]),
+            row["field"],
+            canonical(loaded(row["field"], row[row["winner"]]["value"])),
+        )
+        for row in rows
+        if "value" in row[row["winner"]]
+    }
+
+
+def _falsely_met(stage: Stage) -> list[Any]:
+    """Return the writes that are in a conflict with a write on top of them. There are such after faults and deletes, and
+    of a field that is in a true conflict too (collapsing keeps the oldest base), but none while all goes well."""
+    pairs = [_met(stage, row) for row in _rows(stage, "sync_conflicts")]
+    falsely = [pair for pair in pairs if all(pair) and stage.ledger.follows(*pair)]
+    truly = {(each.record, each.field) for pair in pairs if pair not in falsely for each in pair if each}
+    return [one for one, _ in falsely if (one.record, one.field) not in truly]
+
+
+def _met(stage: Stage, row: Any) -> list[Any]:
+    record = RecordId(row["entity"], row["key"], row["tenant"])
+    values = [loaded(row["field"], side.get("value")) for side in (row["local"], row["incoming"])]
+    return [stage.ledger.of(record, row["field"], value) for value in values]
+
+
+def _in_letters(stage: Stage, excused: set[RecordId]) -> set[Key]:
+    """Return every value in a dead letter, and in a change of its record that waits behind it."""
+    kept: set[Key] = set()
+    for row in _rows(stage, "sync_dead_letters"):
+        for record in _of_letter(stage, row) if row["change"] is not None else ():
+            kept |= _keys(record, loaded("change", row["change"])["fields"])
+    for id, label in stage.backend.labels.items():
+        entry = stage.backend.queue[id]
+        record = RecordId(entry["entity"], entry["key"], entry["tenant"])
+        if label == "pending" and record in excused:
+            kept |= _keys(record, entry["fields"])
+    for row in _rows(stage, "sync_queue"):
+        record = RecordId(row["entity"], row["key"], row["tenant"])
+        if row["sync_status"] == "pending" and record in excused:
+            kept |= _keys(record, {name: loaded(name, value) for name, value in row["fields"].items()})
+    return kept

@@ -1,0 +1,41 @@
+"""What is kept in step in the simulation: things, which may refer to groups, and notes, which lie under a tenant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.mapping import Entity, Field, Type
+from shared.model import RecordId
+
+MARK = "zQ"
+"""In every value and every key, and nowhere else: what carries it must not be said aloud."""
+TENANT = "site"
+
+GROUP = Entity("group", "groups", (Field("name", Type.TEXT, "name"),))
+THING = Entity(
+    "thing",
+    "things",
+    (
+        Field("a", Type.TEXT, "a"),  # the backend never has it null
+        Field("b", Type.TEXT, "b"),
+        Field("c", Type.JSON, "c"),  # the backend's may be a list in a list, which Firestore cannot hold
+        Field("u", Type.TEXT, "uniq"),  # unique at the backend
+        Field("g", Type.REFERENCE, "group", to="groups"),
+    ),
+)
+NOTE = Entity("note", "sites/{tenant}/notes", (Field("t", Type.TEXT, "t"),))
+ENTITIES = {entity.name: entity for entity in (GROUP, THING, NOTE)}
+OPTIONAL = "c"
+"""The field of a thing that a change of the configuration takes out and puts back."""
+
+GROUPS = (RecordId("group", MARK + "p"), RecordId("group", MARK + "q"))
+THINGS = (RecordId("thing", MARK + "x"), RecordId("thing", MARK + "y"))
+NOTES = (RecordId("note", MARK + "n", TENANT),)
+
+
+def configured(names: tuple[str, ...], without_optional: bool = False) -> tuple[Entity, ...]:
+    """Return the entities of a configuration, what is referred to first."""
+    found = [ENTITIES[name] for name in ENTITIES if name in names]
+    if without_optional:
+        found = [replace(each, fields=tuple(field for field in each.fields if field.name != OPTIONAL)) for each in found]
+    return tuple(found)

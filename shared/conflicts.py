@@ -9,7 +9,8 @@ from typing import Any
 
 from shared import wire
 from shared.errors import Transient
-from shared.model import Conflict, Json, Policy, RecordId, Side, Stamp, parse_stamp
+from shared.model import Conflict, Json, Policy, RecordId, Side, Stamp, instant, parse_stamp, side_stamp, stamp_time
+from shared.naming import state_id
 from shared.native import loaded
 from shared.peers.documents import ALREADY_EXISTS, OK, Documents, Snapshot, Write
 from shared.peers.layout import CONFLICTS, QUEUE, RETENTION, conflict_label, conflict_writes
@@ -79,6 +80,13 @@ class Conflicts:
                 return (loaded(field, replaced[field]),)
         return None
 
+    def over_first_writes(self, conflicts: Sequence[Conflict], run_id: str) -> list[Conflict]:
+        """Return those of the conflicts whose local side was queued here as a write whose author had seen nothing of the field,
+        and waited until this run."""
+        paths = {each.id: _entry_path(each.record, side_stamp(each.local)) for each in conflicts}
+        found, _ = self.documents.get(list(dict.fromkeys(paths.values()))) if paths else ({}, None)
+        return [each for each in conflicts if _is_first(found[paths[each.id]], each.field, run_id)]
+
     def _rows(self, collection: str, equal: Mapping[str, Any]) -> Iterator[Snapshot]:
         after = None
         while True:
@@ -101,6 +109,16 @@ class Conflicts:
 
 def _named(record: RecordId) -> dict[str, Any]:
     return {"entity": record.entity, "key": record.key} | ({"tenant": record.tenant} if record.tenant else {})
+
+
+def _entry_path(record: RecordId, stamp: Stamp) -> str:
+    """Return where the queue entry of a write lies if it was made on top of nothing: then its stamp is the document's time."""
+    return f"{QUEUE}/{state_id(record.tenant, record.entity, record.key, at=instant(stamp_time(stamp)))}"
+
+
+def _is_first(entry: Snapshot, field: str, run_id: str) -> bool:
+    base, waited = entry.fields.get("base") or {}, entry.fields.get("sync_status") == "pending"
+    return field in base and base[field] is None and (waited or entry.fields.get("run_id") == run_id)
 
 
 def _kept(row: Snapshot) -> Kept:

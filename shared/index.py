@@ -68,7 +68,7 @@ def adopt(record: RecordId, held: Held, when: datetime, origin: str, names: Iter
     values = held.values or {}
     blind = not held.index
     edited = tuple(names) if blind else held.unseen()
-    seen = [held.index[name].stamp for name in edited if name in held.index]
+    seen = [entry.stamp for entry in held.index.values()]  # of all: one may have beaten a tombstone that is forgotten
     if held.tombstone.deleted is not None:
         seen += [held.tombstone.deleted, *(value.stamp for value in held.tombstone.fields.values())]
     stamp = stamp_after(when, origin, seen)

@@ -122,7 +122,7 @@ def _drain(run: Run) -> bool:
 
 def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | None:
     """Return what makes the declared side's value win a conflict of values that were never synced: a newer write of it,
-    to both sides."""
+    to both sides. Neither author had seen anything: both bases are null."""
     declared = run.pair.initial_winner
     if declared is None:
         return None
@@ -130,7 +130,7 @@ def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | Non
     def found(target: Peer, conflicts: Sequence[Conflict]) -> None:
         side = "local" if target.name == declared else "incoming"
         by_time = [each for each in conflicts if each.base is None and each.rule == Policy.LAST_WRITE_WINS]
-        lost = [each for each in by_time if each.winner != side]
+        lost = run.store.over_first_writes([each for each in by_time if each.winner != side], run.order.run_id)
         changes = [change for each in lost if (change := _again(each, side, declared))]
         for peer in (run.pair.left, run.pair.right) if changes else ():
             peer.apply(changes, run.order.run_id)

@@ -406,6 +406,27 @@ def test_2_no_lost_update_of_a_record_deleted_the_delete_is_applied_and_the_edit
     assert (tally.read, tally.applied, tally.superseded) == (2, 1, 1)
 
 
+def test_2_no_lost_update_of_an_edit_that_follows_a_delete_which_the_other_side_has_overtaken() -> None:
+    """Django's clock is behind, so both would be stamped right after the value that they were made on, and their conflicts
+    would have one name: an edit is stamped later than every field of its record."""
+    w = World(ahead=-200)
+    w.pair = replace(w.pair, scope=replace(w.pair.scope, page_size=1))
+    w.d_save("x", a=0, b=0, c=0)
+    w.settle()
+    w.f_update("x", a=1)
+    w.deliver_all()
+    w.sync()
+    w.d_delete("x")
+    w.f_update("x", b=2)
+    w.deliver_all()
+    w.sync(direction="firestore_to_django")
+    assert w.d_values("x") == {"a": 1, "b": 2, "c": 0}, "the later edit brought it back"
+    w.d_save("x", a=3)
+    w.f_update("x", a=4)
+    w.settle()
+    w.check("x")
+
+
 def test_2_no_lost_update_every_change_ends_as_exactly_one_thing() -> None:
     w = synced(ahead=60)
     before = set(w.django.queue)

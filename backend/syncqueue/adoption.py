@@ -53,9 +53,8 @@ def adopt_row(known: Known, values: Mapping[str, Any], created: bool, now: datet
     names: Sequence[str] = list(values) if whole else unadopted(known, values)
     if not names:
         return None
-    stamp = local_stamp(
-        now, origin, [known.deleted] * bool(known.deleted) + [known.stamps[n] for n in names if n in known.stamps]
-    )
+    # Later than all the record's stamps: one of them may have beaten a tombstone that is forgotten, and whose stamp is taken.
+    stamp = local_stamp(now, origin, [known.deleted] * bool(known.deleted) + list(known.stamps.values()))
     after = Known(
         dict(known.stamps) | dict.fromkeys(names, stamp) if not whole else dict.fromkeys(names, stamp),
         dict(known.prints) | {name: fingerprint(values[name]) for name in names},

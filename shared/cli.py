@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,9 +12,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from shared import service, shown, wiring
+from shared.decision import Decision
 from shared.explain import known, tell
 from shared.facts import gather
 from shared.model import RecordId
+from shared.resolve import resolve as decide
 from shared.terminal import FAILED, NEEDS_SOMEBODY, RUNNING, USAGE, fail, known_name, show, variables, working
 
 EXIT_CODES = (
@@ -174,17 +177,51 @@ def dead_letters(pair: PairName = None, entity: Entity = None, most: Most = 100,
 
 
 @app.command(epilog=EXIT_CODES)
-def conflicts(pair: PairName = None, entity: Entity = None, most: Most = 100, as_json: Json = False) -> None:
-    """List conflicts that nobody has settled.
+def conflicts(
+    pair: PairName = None,
+    entity: Entity = None,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that wait for somebody's decision.")] = False,
+    most: Most = 100,
+    as_json: Json = False,
+) -> None:
+    """List conflicts of the last 30 days.
 
-    With both values, and which of them stands.
+    With both values, which of them stands, and by which rule.
     """
     with working():
         _entity_known(entity)
         pairs = _pairs(pair)
-        wanted = {"entity": entity} if entity else {}
+        wanted = ({"entity": entity} if entity else {}) | ({"status": "open"} if open_only else {})
         found = [shown.conflict(each) for name in pairs for each in wiring.store().conflicts(name, wanted, most)]
     show(found, as_json, shown.conflicts)
+
+
+@app.command(epilog=EXIT_CODES)
+def resolve(
+    id: Annotated[str, typer.Argument(metavar="CONFLICT-ID", help="As `conflicts` and `explain` name it.")],
+    keep: Annotated[str, typer.Option("--keep", metavar="local|incoming|value", help="A side, or a value of your own.")],
+    value: Annotated[str | None, typer.Option("--value", metavar="JSON", help="The value, with --keep value.")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="Why, for whoever asks later.")] = None,
+    by: Annotated[str, typer.Option("--by", envvar="USER", help="Who decides it.")] = "operator",
+    again: Annotated[bool, typer.Option("--again", help="Decide anew what somebody has decided.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Decide a conflict, by a newer write to both sides.
+
+    What was settled by a rule can be brought back by keeping the other side.
+    """
+    asked: dict[str, Any] = {"id": id, "keep": keep, "note": note, "by": by, "again": again}
+    with working():
+        given = {} if value is None else {"value": _json(value)}
+        done = decide(wiring.pairs(), wiring.store(), wiring.now, wiring.log(), Decision.model_validate(asked | given))
+    show(done, as_json, shown.resolved)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        fail(f"--value is no JSON; a text stands in quotes: --value '{json.dumps('Anna')}'", USAGE)
 
 
 @app.command(epilog=EXIT_CODES)

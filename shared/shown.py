@@ -186,13 +186,22 @@ def conflicts(found: Sequence[Body]) -> Iterator[RenderableType]:
     """Show conflicts, each with both values; the one that stands is marked."""
     for each in found:
         tenant = f" of {each['tenant']}" if each["tenant"] else ""
-        yield Text(f"{each['entity']} {each['key']}{tenant}, {each['field']} ({each['rule']})", style="bold")
+        status = each["status"] if each["status"] == "open" else f"{each['status']} by {each.get('resolved_by') or each['rule']}"
+        yield Text(f"{each['entity']} {each['key']}{tenant}, {each['field']}: {status}", style="bold")
         yield f"  {each['id']}"
         for side in ("local", "incoming"):
             mark = "(stands)" if each["winner"] == side else ""
             time, origin = _since(each[side]["stamp"])
             yield f"  {origin} {time}: {_held(each[side])} {mark}".rstrip()
-    yield _how_many(found, "open conflict")
+    yield _how_many(found, "conflict")
+
+
+def resolved(done: Body) -> Iterator[RenderableType]:
+    """Show how a conflict was decided."""
+    kept = "a value of their own" if done["keep"] == "value" else f"the {done['keep']} side"
+    yield f"{done['entity']}, {done['field']}: {kept} was kept by {done['resolved_by']}, and written to both sides"
+    if "written_anew_at" in done:
+        yield f"it was written anew at {done['written_anew_at']} meanwhile: the next run meets that as a conflict again"
 
 
 def replayed(body: Body) -> Iterator[RenderableType]:

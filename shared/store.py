@@ -164,8 +164,8 @@ class Store(Conflicts):
         self._write([Write(f"{DEAD_LETTERS}/{id}", body, tuple(body), True) for id, body in bodies.items()])
 
     def conflicts(self, pair: str, equal: Mapping[str, str], limit: int) -> list[Snapshot]:
-        """Return up to `limit` open conflicts of a pair whose documents have these values."""
-        return self.documents.query(CONFLICTS, {"pair": pair, "status": "open", **equal}, None, limit)
+        """Return up to `limit` conflicts of a pair whose documents have these values."""
+        return self.documents.query(CONFLICTS, {"pair": pair, **equal}, None, limit)
 
     def about(self, record: RecordId) -> dict[str, list[Snapshot]]:
         """Return what lies in the queue, among the conflicts and the dead letters about a record, by collection."""

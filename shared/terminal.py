@@ -54,7 +54,10 @@ def working() -> Iterator[None]:
     except SyncError as error:
         fail(str(error))
     except ValidationError as error:
-        fail("; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors(include_input=False)), USAGE)
+        fail(
+            "; ".join(f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in error.errors(include_input=False)),
+            USAGE,
+        )
     except Exception as error:
         fail(unforeseen(error))
 

@@ -24,7 +24,7 @@ from shared.cli import app
 from shared.explain import tell
 from shared.facts import gather
 
-COMMANDS = ("explain", "sync", "reconcile", "health", "dead-letters", "conflicts", "replay")
+COMMANDS = ("explain", "sync", "reconcile", "health", "dead-letters", "conflicts", "resolve", "replay")
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +74,11 @@ WRONG = {
     "a tenant where there is none": (["explain", "member", "5", "--tenant", "AK"], "there is no tenant 'AK'"),
     "letters by nothing": (["replay"], "name the letters: by id, entity or reason"),
     "a reason that can be none": (["replay", "--reason", "Not Unique"], "reason: String should match"),
+    "a side that there is not": (["resolve", "x", "--keep", "left"], "keep: Input should be 'local', 'incoming' or 'value'"),
+    "no side at all": (["resolve", "x"], "Missing option '--keep'"),
+    "a value that is not given": (["resolve", "x", "--keep", "value"], "`value` goes with keep: value"),
+    "a value that is no JSON": (["resolve", "x", "--keep", "value", "--value", "Anna"], "--value is no JSON; a text stands in"),
+    "a key without its entity": (["reconcile", "--key", "5"], "keys needs exactly one entity"),
     "a file of settings that is not there": (["--env", "nowhere", "health"], "nowhere cannot be read"),
 }
 
@@ -299,6 +304,42 @@ def test_a_dead_letter_is_listed_replayed_once_its_cause_is_mended_and_health_fo
     assert notes == {"gunnar"}
     assert "all is well" in terminal("health")
     assert "there is no dead letter 'never'" in terminal("replay", "--id", "never", code=1)
+
+
+@pytest.mark.stack
+def test_the_value_that_lost_is_brought_back_by_one_command(real: Real, terminal: Terminal) -> None:
+    real.users.call("save", entity="member", key="1", fields=MEMBER)
+    real.sync()
+    real.users.call("save", entity="member", key="1", fields={"phone": "581"})
+    real.firestore.document("members/1").update({"phone": "555"})
+    real.wait_for_queue(1)
+    real.sync()
+    [conflict] = real.rows("sync_conflicts")
+    loser = "local" if conflict["winner"] == "incoming" else "incoming"
+    said = terminal("resolve", conflict["__id__"], "--keep", loser, "--note", "asked the member")
+    assert f"member, phone: the {loser} side was kept by gunnar, and written to both sides" in " ".join(said.split())
+    assert real.users.call("dump", entity="member")["1"]["phone"] == "581"
+    document = real.document("members/1")
+    assert document is not None
+    assert document["phone"] == "581"
+    assert real.moved(real.sync()) == 0
+    assert "was resolved by gunnar" in terminal("resolve", conflict["__id__"], "--keep", loser, code=1)
+    assert "there is no conflict 'never'" in terminal("resolve", "never", "--keep", "local", code=1)
+    refused = terminal("resolve", conflict["__id__"], "--keep", "value", "--value", "[1]", "--again", code=2)
+    assert "phone" in refused
+
+
+@pytest.mark.stack
+def test_a_quick_reconcile_and_one_of_a_single_key_mend_what_differs(real: Real, terminal: Terminal) -> None:
+    for key in ("1", "2"):
+        real.users.call("save", entity="branch", key=key, fields={"name": key})
+    real.sync()
+    real.users.call("raw", entity="branch", key="1", fields={"name": "raw"})
+    told = terminal.json("reconcile", "--entity", "branch", "--quick")["result"]["pairs"]["members"]
+    assert (told["reconciled"]["branch"]["mode"], told["reconciled"]["branch"]["different"]) == ("quick", 1)
+    real.users.call("raw", entity="branch", key="2", fields={"name": "raw too"})
+    terminal("reconcile", "--entity", "branch", "--key", "2")
+    assert {row["__id__"]: row["name"] for row in real.rows("branches")} == {"1": "raw", "2": "raw too"}
 
 
 @pytest.mark.stack

@@ -42,6 +42,7 @@ Direction = Annotated[str | None, typer.Option("--direction", help="One way only
 Keys = Annotated[list[str] | None, typer.Option("--key", help="Only this record of the one --entity; may be repeated.")]
 Quick = Annotated[bool, typer.Option("--quick", help="By digests: a billed read for a thousand records; misses lost triggers.")]
 Restart = Annotated[bool, typer.Option("--restart", help="From the first record, even if an earlier one was cut off.")]
+Report = Annotated[bool, typer.Option("--report", help="Only count what differs; mend nothing.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and what it would cost. Writes nothing.")]
 MaxChanges = Annotated[int | None, typer.Option("--max-changes", min=1, help="Stop after about so many changes.")]
 MaxBilled = Annotated[int | None, typer.Option("--max-billed", min=1, help="Stop before so many billed operations are passed.")]
@@ -116,6 +117,7 @@ def reconcile(
     key: Keys = None,
     quick: Quick = False,
     restart: Restart = False,
+    report: Report = False,
     dry_run: DryRun = False,
     max_changes: MaxChanges = None,
     max_billed: MaxBilled = None,
@@ -127,7 +129,7 @@ def reconcile(
     The first load is nothing else.
     """
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "dry_run": dry_run, "keys": key or None}
-    asked |= {"mode": "quick" if quick else "full", "restart": restart}
+    asked |= {"mode": "quick" if quick else "full", "restart": restart, "repair": not report}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
     _run(service.reconcile_asked, service.ReconcileRequest, asked, as_json)
 

@@ -46,6 +46,7 @@ class Both:
 class Ends:
     """What became of the records on the way: `broken` can be read by no run, `answers` are of what was sent."""
 
+    adopting: bool = True
     broken: set[RecordId] = field(default_factory=set)
     answers: dict[RecordId, set[Outcome]] = field(default_factory=dict)
 
@@ -63,23 +64,23 @@ class Delete:
 class Mender:
     """Mends the records of one entity, of one tenant, and counts what becomes of them in `found`.
 
-    `drain` empties both queues and says whether anything was in them. Deletes are only noted at first: the brake must see all
-    that there are before one of them passes.
+    `drain` empties both queues and says whether anything was in them; without it nothing is mended. Deletes are only noted at
+    first: the brake must see all that there are before one of them passes.
     """
 
     run: Run
     scope: Scope
     found: Comparison
     disputes: Disputes
-    drain: Callable[[Run], bool]
+    drain: Callable[[Run], bool] | None
     deletes: list[Delete] = field(default_factory=list)
 
     def mend(self, batch: Batch) -> bool:
         """Compare the records that may differ anew and make alike those that do. Returns whether the run lasted so long."""
-        run, ends = self.run, Ends()
+        run, ends = self.run, Ends(self.drain is not None)
         before = _read_both(run, batch.differing, ends)
         different = self._compared(batch, before, ends)
-        if not different:
+        if not different or self.drain is None:
             return True
         if self.drain(run):
             before = _read_both(run, different, ends)
@@ -155,7 +156,7 @@ def _exchange(run: Run, ids: Sequence[RecordId], before: Both, ends: Ends) -> Bo
 def _count(found: Comparison, batch: Batch, both: Both, different: Sequence[RecordId], ends: Ends) -> None:
     """Count what was compared. What was seen to differ and is alike by now was carried while others were mended."""
     unknown = set(batch.differing) - both.left.keys() - both.right.keys() - ends.broken
-    mended = batch.sure.keys() - set(different) - unknown
+    mended = batch.sure.keys() - set(different) - unknown if ends.adopting else set()
     found.compared -= len(unknown)
     found.equal += len(batch.differing) - len(unknown) - len(different) - len(mended)
     found.different += len(different) + len(mended)
@@ -188,13 +189,14 @@ def _read_both(run: Run, ids: Sequence[RecordId], ends: Ends) -> Both:
 def _read(run: Run, peer: Peer, ids: Sequence[RecordId], ends: Ends) -> Records:
     """Return the records as a peer holds them, adopted. One that it can neither read nor adopt stands in the way of no other."""
     try:
-        return {each.id: each for each in peer.read(ids)} if ids else {}
+        return {each.id: each for each in peer.read(ids, ends.adopting)} if ids else {}
     except TerminalRecord as error:
         if len(ids) > 1:
             half = len(ids) // 2
             return _read(run, peer, ids[:half], ends) | _read(run, peer, ids[half:], ends)
         ends.broken.add(ids[0])
-        _give_up(run, peer, ids[0], error)
+        if ends.adopting:
+            _give_up(run, peer, ids[0], error)
         return {}
 
 

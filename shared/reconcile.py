@@ -34,12 +34,14 @@ from shared.store import Store
 class Task:
     """How to compare: `full` reads every record, `quick` asks for digests; or only the records of these keys.
 
-    A full one that was cut off within a day is gone on with, unless `restart`.
+    A full one that was cut off within a day is gone on with, unless `restart`. Without `repair` it only counts what differs, what
+    waits in the queues too; no record is written, and nothing adopted in Firestore.
     """
 
     mode: Literal["quick", "full"] = "full"
     keys: tuple[str, ...] = ()
     restart: bool = False
+    repair: bool = True
 
 
 def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log, task: Task | None = None) -> Report:
@@ -55,9 +57,10 @@ def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime
 def _reconcile(run: Run, doing: bool, task: Task) -> bool:
     if not doing:
         return True
-    progress = Progress.begun(run, resumable=task.mode == "full" and not task.keys, restart=task.restart)
-    _drain(run)
-    disputes = open_disputes(run)
+    progress = Progress.begun(run, resumable=task.mode == "full" and task.repair and not task.keys, restart=task.restart)
+    if task.repair:
+        _drain(run)
+    disputes = open_disputes(run) if task.repair else {}
     for entity in run.pair.scope.entities:
         for tenant in run.pair.tenants_of(entity):
             if not progress.passed(entity, tenant) and not _compare(run, task, progress, disputes, entity, tenant):
@@ -71,7 +74,7 @@ def _compare(run: Run, task: Task, progress: Progress, disputes: Disputes, entit
     scope = replace(run.pair.scope, entities=(entity,), tenant=tenant, page_size=run.page_size)
     found = run.report.reconciled.setdefault(f"{entity} of {tenant}" if tenant else entity, Comparison(task.mode))
     batches = _batches(run, task, scope, entity, progress.take_start(), found)
-    mender = Mender(run, scope, found, disputes, _drain)
+    mender = Mender(run, scope, found, disputes, _drain if task.repair else None)
     while run.goes_on():
         batch = next(batches, None)
         if batch is None:

@@ -84,12 +84,14 @@ class SyncRequest(RunRequest):
 
 
 class ReconcileRequest(RunRequest):
-    """What a caller may ask of a reconcile: see `reconcile.Task`. It works both ways; `dry_run` only reports."""
+    """What a caller may ask of a reconcile: see `reconcile.Task`. It works both ways. `repair: false` only counts what differs,
+    `dry_run` what would be done about it."""
 
     keys: list[Text] | None = Field(None, min_length=1, max_length=10_000)
     mode: Literal["quick", "full"] = "full"
     batch_size: int | None = Field(None, ge=1, le=1000)
     restart: bool = False
+    repair: bool = True
 
     @model_validator(mode="after")
     def _keys_are_of_one_entity(self) -> Self:
@@ -106,7 +108,7 @@ class ReconcileRequest(RunRequest):
 
     def task(self) -> whole.Task:
         """Return how to compare."""
-        return whole.Task(self.mode, tuple(self.keys or ()), self.restart)
+        return whole.Task(self.mode, tuple(self.keys or ()), self.restart, self.repair)
 
 
 @dataclass(frozen=True)

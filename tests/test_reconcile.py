@@ -167,6 +167,25 @@ def test_a_dry_run_reports_and_writes_nothing(task: Task) -> None:
     assert (w.database.documents, w.django.rows, w.django.labels) == (before, rows, waiting)
 
 
+@pytest.mark.parametrize("mode", ["quick", "full"])
+def test_a_report_counts_what_differs_and_writes_no_record(mode: Any) -> None:
+    w = world()
+    adopted_and_then_lost(w, "k03", b=5)
+    lose_documents(w, "k05")
+    w.d_save("k07", c=1)  # waits in the queue
+    ours = ("sync_runs/", "sync_leases/")
+
+    def documents() -> dict[str, Any]:
+        return {path: each for path, each in w.database.documents.items() if not path.startswith(ours)}
+
+    before, rows, labels = documents(), copy.deepcopy(w.django.rows), dict(w.django.labels)
+    report = w.reconcile(Task(mode, repair=False))
+    [figures] = report.reconciled.values()
+    assert (figures.compared, figures.equal, figures.different, figures.fields) == (20, 17, 3, {"b": 1, "c": 1})
+    assert (figures.repaired, report.moved) == (0, 0)
+    assert (documents(), w.django.rows, w.django.labels) == (before, rows, labels)
+
+
 class Undigested(MemoryPeer):
     """A backend without the call `digest`."""
 

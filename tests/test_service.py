@@ -256,7 +256,7 @@ RECONCILES = {
     "an empty batch": ({"batch_size": 0}, ["batch_size: Input should be greater than or equal to 1"]),
     "a batch larger than a page can be": ({"batch_size": 1001}, ["batch_size: Input should be less than or equal to 1000"]),
     "a text for a restart": ({"restart": "yes"}, ["restart: Input should be a valid boolean"]),
-    "an unknown field": ({"repair": True}, ["repair: Extra inputs", "dry_run", "keys, mode, batch_size, restart"]),
+    "an unknown field": ({"mend": True}, ["mend: Extra inputs", "dry_run", "keys, mode, batch_size, restart, repair"]),
 }
 
 

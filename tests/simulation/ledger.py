@@ -38,11 +38,6 @@ class Write:
         return self.exempt or self.slight
 
     @property
-    def replaced(self) -> bool:
-        """Whether somebody who had this value before them replaced it by one that cannot have been lost."""
-        return any(each is not None and each.stands for each in self.over)
-
-    @property
     def stands(self) -> bool:
         """Whether this write, or one on top of it, cannot have been lost."""
         return not self.may_be_gone or any(each is not None and each.stands for each in self.over)
@@ -141,7 +136,12 @@ class Ledger:
     def risen(self, found: Found) -> list[Write]:
         """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
         writes = (self.writes.get(key) for key in sorted(found.both - found.declared))
-        return [write for write in writes if write and write.replaced and not write.exempt]
+        return [write for write in writes if write and not write.exempt and self._replaced(write, found)]
+
+    def _replaced(self, write: Write, found: Found) -> bool:
+        """Return whether somebody replaced the value for good: by one that stands and that the other side has not refused."""
+        standing = (each for each in write.over if each is not None and each.stands)
+        return any((each.record, each.field, each.text) not in found.letters for each in standing)
 
 
 def _tells(value: str) -> bool:

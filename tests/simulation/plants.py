@@ -268,8 +268,8 @@ def the_log_says_who(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("shared.log.Log.record", lambda self, record: {"entity": record.entity, "record": record.key})
 
 
-# Not among them, since six thousand seeds do not find them: a delete skipped for any larger tombstone, a creation that trusts what
-# was read before (the schedules of both are in tests/test_counterexamples.py), and a conflict that is settled before it is kept.
+# Not among them, since six thousand seeds do not find them: a delete skipped for any larger tombstone and a creation that trusts
+# what was read before (the schedules of both are in tests/test_counterexamples.py), a conflict that is settled before it is kept.
 PLANTS: dict[str, Plant] = {
     plant.__name__: plant
     for plant in [

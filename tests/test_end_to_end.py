@@ -294,7 +294,7 @@ def test_reconcile_by_keys_and_by_digests_over_http(real: Real) -> None:
     assert {row["name"] for row in real.rows("interests")} == {"raw"}
     [last] = [row for row in real.rows("sync_runs") if "member" in row["result"].get("reconciled", {})]
     assert last["result"]["reconciled"]["interest"] | {"different": 0, "repaired": 0} == {
-        **dict.fromkeys(("waiting", "dead_letters", "in_conflict", "edited", "put_back", "different", "repaired"), 0),
+        **dict.fromkeys(("waiting", "dead_letters", "in_conflict", "held", "edited", "put_back", "different", "repaired"), 0),
         **{"mode": "quick", "compared": 3, "equal": 3, "fields": {}, "note": None},
     }
 

@@ -45,6 +45,10 @@ class MemoryFirestore:
         self._transactions: dict[bytes, dict[str, datetime | None]] = {}
         self._numbers = itertools.count()
 
+    def time(self) -> datetime:
+        """The time as the database has it: never before that of a commit or a read."""
+        return max(self.now(), self._last)
+
     def snapshot(self, path: str) -> Snapshot:
         return self.documents.get(path, Snapshot(path, {}, None))
 
@@ -54,7 +58,7 @@ class MemoryFirestore:
         if transaction:
             self._transactions[transaction] |= {path: each.update_time for path, each in found.items()}
         self.billed.reads += len(found)
-        self._last = read_at = max(self.now(), self._last)  # whatever is committed after a read is later than the read
+        self._last = read_at = self.time()  # whatever is committed after a read is later than the read
         self.fault("got")
         return found, read_at
 

@@ -137,7 +137,7 @@ class Stage:
         return self.time + self.ahead["functions"]
 
     def sleep(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
+        self.time = self.database.time() + timedelta(seconds=seconds)
 
     # Runs
 

@@ -35,7 +35,8 @@ def canonical(value: Json) -> str:
 
 def _string(text: str) -> str:
     try:
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError:
         raise TerminalRecord("not-representable", "a text holds half of a surrogate pair, which UTF-8 cannot say") from None
     return encode_basestring(text)
@@ -65,6 +66,8 @@ def _number(value: float) -> str:
 
 def same(one: Json, other: Json) -> bool:
     """Return whether two values are one value: 1 and 1.0 are, 1 and true are not."""
+    if one is None or other is None:
+        return one is other
     return canonical(one) == canonical(other)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from shared.canonical import fingerprint
 from shared.model import Action, Change, Json, RecordId, Stamp, Value, Version, stamp_after
@@ -26,7 +27,7 @@ NULL = fingerprint(None)
 Index = Mapping[str, Entry]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Held:
     """What lies at a peer: the live values (None: no live record; null and absent are the same), the index, the tombstone."""
 
@@ -36,6 +37,10 @@ class Held:
 
     def unseen(self) -> tuple[str, ...]:
         """Return the names of the fields that were edited and not adopted yet."""
+        return self._unseen
+
+    @cached_property
+    def _unseen(self) -> tuple[str, ...]:
         if self.values is None:
             return ()
         names = dict.fromkeys((*self.index, *self.values))
@@ -48,15 +53,19 @@ class Held:
         return entry.fingerprint != (NULL if value is None else fingerprint(value))
 
     def version(self) -> Version:
-        """Return the version held. Only of a record without unseen edits: no value leaves a peer before it is adopted."""
-        if self.values is None:
-            return self.tombstone
-        return Version({name: Value(self.values.get(name), entry.stamp) for name, entry in self.index.items()})
+        """Return the version held, the same object every time. Only of a record without unseen edits: no value leaves a peer
+        before it is adopted."""
+        return self.tombstone if self.values is None else self._live
+
+    @cached_property
+    def _live(self) -> Version:
+        values = self.values or {}
+        return Version({name: Value(values.get(name), entry.stamp) for name, entry in self.index.items()})
 
 
-def index_of(version: Version) -> dict[str, Entry]:
-    """Return the index that accounts for every field of `version`."""
-    return {name: Entry(value.stamp, fingerprint(value.value)) for name, value in version.fields.items()}
+def index_of(fields: Mapping[str, Value]) -> dict[str, Entry]:
+    """Return the index that accounts for these fields."""
+    return {name: Entry(value.stamp, fingerprint(value.value)) for name, value in fields.items()}
 
 
 def adopt(record: RecordId, held: Held, when: datetime, origin: str, names: Iterable[str], id: str) -> tuple[Change, Version]:

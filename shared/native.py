@@ -36,6 +36,8 @@ class GeoPoint:
 
 def plain(native: Native) -> Json:
     """Return any Firestore value as JSON. What JSON has no word for becomes a map that names the kind."""
+    if isinstance(native, str):
+        return native
     if isinstance(native, datetime):
         return instant(native)
     if isinstance(native, float) and native.is_integer():
@@ -60,7 +62,7 @@ def size_of(native: Native) -> int:
     if isinstance(native, str):
         return (len(native) if native.isascii() else len(native.encode())) + 1
     if isinstance(native, dict):
-        return sum(len(name) + 1 + size_of(item) for name, item in native.items())
+        return sum([len(name) + 1 + size_of(item) for name, item in native.items()])
     if isinstance(native, list):
         return sum(map(size_of, native))
     return 8

@@ -98,7 +98,7 @@ def _delete_writes(peer: FirestorePeer, poke: Poke, old: Snapshot, transaction: 
     decision = decide(merged, change)
     peer.keep_conflicts(decision.conflicts, run_id="tracker")
     entries.append(layout.entry(change, peer.now()))
-    return entries + layout.writes(record, document, tombstone, decision.version, peer.now())
+    return entries + layout.writes(record, document, tombstone, current, decision.version, peer.now())
 
 
 def _brought_back(version: Version, merged: Version) -> dict[str, Value]:

@@ -15,6 +15,7 @@ import pytest
 from firestores import EmulatorFirestore, documents
 from simulation.simpler_designs import (
     Plant,
+    a_creation_asks_for_no_missing_tombstone,
     a_creation_trusts_what_was_read_before,
     a_delete_carries_nothing,
     a_delete_does_not_adopt_raw_drift,
@@ -301,7 +302,11 @@ ROWS = {
             ahead=-60,
         ),
         # A document is made only together with a look at its tombstone.
-        Row(a_delete_is_merged_while_reconcile_makes_the_document, None, (a_creation_trusts_what_was_read_before,)),
+        Row(
+            a_delete_is_merged_while_reconcile_makes_the_document,
+            None,
+            (a_creation_trusts_what_was_read_before, a_creation_asks_for_no_missing_tombstone),
+        ),
         # Every local write first adopts the raw drift of its record.
         Row(a_raw_edit_is_deleted_and_the_other_side_revives, {"a": 1, "b": 2, "c": 0}, (a_delete_does_not_adopt_raw_drift,)),
         # Reconcile drains both queues first.

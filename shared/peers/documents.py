@@ -18,7 +18,7 @@ from google.cloud.firestore_v1.types import firestore as calls
 from shared.errors import SyncError, TerminalBatch, TerminalRecord, Transient
 from shared.model import Billed
 from shared.native import Native
-from shared.peers.protobuf import Within, decode, encode, equal_filters, moment, timestamp, within_filters
+from shared.peers.protobuf import Within, decode_fields, encode, equal_filters, moment, timestamp, within_filters
 
 MAX_WRITES = 500
 MAX_BYTES = 3_500_000
@@ -214,8 +214,9 @@ class Firestore:
             raw.delete = name
         else:
             raw.update.name = name
+            fields = raw.update.fields
             for field, value in write.fields.items():
-                encode(value, self.root, raw.update.fields[field])
+                encode(value, self.root, fields[field])
         if write.mask is not None:
             raw.update_mask.field_paths.extend(_quoted(field) for field in write.mask)
         if isinstance(write.seen, Snapshot) and write.seen.update_time is not None:
@@ -228,7 +229,7 @@ class Firestore:
 def snapshot_of(raw: Any) -> Snapshot:
     """Return a protobuf document (of a read or of an event) as a snapshot."""
     path = raw.name.partition("/documents/")[2]
-    return Snapshot(path, {name: decode(value) for name, value in raw.fields.items()}, moment(raw.update_time))
+    return Snapshot(path, decode_fields(raw.fields), moment(raw.update_time))
 
 
 def _quoted(field: str) -> str:

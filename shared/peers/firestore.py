@@ -12,7 +12,7 @@ from shared.model import Acknowledgement, Change, Page, Problem, Scope, Stamp, S
 from shared.native import loaded
 from shared.peers.documents import NOT_FOUND, OK, Documents, Snapshot, Write
 from shared.peers.firestore_apply import FirestoreApply
-from shared.peers.layout import QUEUE, RETENTION
+from shared.peers.layout import CLOCK, QUEUE, RETENTION
 
 OLDEST_SEEN_AMONG = 200
 
@@ -91,5 +91,5 @@ class FirestorePeer(FirestoreApply):
         pending = self.documents.count(QUEUE, self._pending(scope)) if many else len(rows)
         oldest = min((row.fields["created_at"] for row in rows), default=None)
         failed = self.documents.count(QUEUE, self._pending(scope) | {"sync_status": "failed"})
-        _, now = self.documents.get([f"{QUEUE}/clock"])
+        _, now = self.documents.get([CLOCK])
         return Status(pending, oldest, now, failed)

@@ -1,23 +1,28 @@
 """Applying changes to documents.
 
-A document that exists is read and written in bulk, with its `update_time` as the precondition; what lost a race is read
-again. Whatever makes, deletes or revives a document is done in a transaction over the document and its tombstone.
+A whole record is offered as a new document first, in commits that require that neither it nor its tombstone is there, and
+read nothing. A document that exists is read and written in bulk, with its `update_time` as the precondition; what lost a
+race is read again. Whatever else makes, deletes or revives a document is done in a transaction over it and its tombstone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.errors import TerminalRecord
-from shared.model import Action, Change, Outcome, Problem, RecordId, Result, Version, instant, stamp_time
+from shared.index import Held
+from shared.model import Action, Change, Outcome, Problem, RecordId, Result, instant, stamp_time
 from shared.peers.documents import INVALID, LOST_RACE, OK, Contended, Snapshot, Write
 from shared.peers.firestore_records import ROUNDS, FirestoreRecords
+from shared.peers.layout import CLOCK, NOTHING
 from shared.policy import Decision, Mode, decide
 
 SLEPT_OUT = timedelta(seconds=5)
 IN_ONE_TRANSACTION = 100
+CREATED_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class FirestoreApply(FirestoreRecords):
 
     def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
         """Apply the changes, each record's in the order given; see `Peer.apply`."""
-        results: dict[str, Result] = {}
+        results = self._create(self._next_of_each_record(changes, {}), mode)
         stalled = 0
         while stalled < ROUNDS and len(results) < len(changes):
             before = len(results)
@@ -54,7 +59,7 @@ class FirestoreApply(FirestoreRecords):
         path, grave = layout.path(change.record), layout.tombstone_path(change.record)
         found, _ = self.documents.get([path, grave])
         held = layout.held(change.record, found[path], found[grave])
-        self._plan(change, found[path], found[grave], held.version(), Mode.LWW, [], results)
+        self._plan(change, found[path], found[grave], held, Mode.LWW, [], results)
         return results[change.id].problem if change.id in results else None
 
     def _next_of_each_record(self, changes: Sequence[Change], results: Mapping[str, Result]) -> list[Change]:
@@ -68,22 +73,51 @@ class FirestoreApply(FirestoreRecords):
         """Return the results that could be had; what was adopted or lost a race is missing and comes again."""
         results: dict[str, Result] = {}
         placed = self._placed(changes, results)
-        snapshots, read_at = self.documents.get(list(placed))
+        snapshots, read_at = self.documents.get([path for path, change in placed.items() if not change.deletes] or [CLOCK])
         steps: list[Step] = []
         existence: list[Change] = []
         for path, change in self._not_from_the_future(placed, read_at, results).items():
-            layout, document = self._layout(change.record), snapshots[path]
-            held = layout.held(change.record, document)
-            if held.unseen():
+            document = snapshots.get(path)
+            held = self._layout(change.record).held(change.record, document) if document else Held()
+            if document and held.unseen():
                 self._adopt_or_say(change, document, results)
-            elif held.values is None or change.deletes:
-                existence.append(change)
+            elif document and held.values is not None:
+                self._plan(change, document, None, held, mode, steps, results)
             else:
-                self._plan(change, document, None, held.version(), mode, steps, results)
+                existence.append(change)
         results |= self._write(steps, run_id)
         for start in range(0, len(existence), IN_ONE_TRANSACTION):
             results |= self._transact(existence[start : start + IN_ONE_TRANSACTION], run_id, mode)
         return results
+
+    def _create(self, changes: Sequence[Change], mode: Mode) -> dict[str, Result]:
+        """Make the documents of whole records where neither they nor their tombstones are, which takes no read; return the
+        results of those that were made. At the first that stands in the way the rest is left to be read."""
+        results: dict[str, Result] = {}
+        placed = self._placed([each for each in changes if self._is_offered(each)], {})
+        if placed:
+            _, read_at = self.documents.get([CLOCK])
+            placed = self._not_from_the_future(placed, read_at, results)
+        steps = list(self._creations(placed.values(), mode))
+        for start in range(0, len(steps), CREATED_AT_ONCE):
+            some = steps[start : start + CREATED_AT_ONCE]
+            try:
+                self.documents.commit([write for step in some for write in step.writes])
+            except (Contended, TerminalRecord):
+                break
+            results |= {step.change.id: _result(step) for step in some}
+        return results
+
+    def _is_offered(self, change: Change) -> bool:
+        names = self._layout(change.record).entity.names
+        return change.action is Action.CREATE and change.deleted is None and change.fields.keys() >= set(names)
+
+    def _creations(self, changes: Iterable[Change], mode: Mode) -> Iterator[Step]:
+        for change in changes:
+            decision = decide(NOTHING, change, mode)
+            with suppress(TerminalRecord):  # said where it is read
+                if decision.outcome is Outcome.APPLIED:
+                    yield Step(change, decision, self._layout(change.record).created(change.record, decision.version))
 
     def _placed(self, changes: Sequence[Change], results: dict[str, Result]) -> dict[str, Change]:
         placed = {}
@@ -119,7 +153,7 @@ class FirestoreApply(FirestoreRecords):
         change: Change,
         document: Snapshot,
         tombstone: Snapshot | None,
-        before: Version,
+        held: Held,
         mode: Mode,
         steps: list[Step],
         results: dict[str, Result],
@@ -127,14 +161,15 @@ class FirestoreApply(FirestoreRecords):
         """Decide, and add the step that does it; or the result, where there is nothing to do yet or nothing that can be done."""
         layout = self._layout(change.record)
         try:
+            before = held.version()
             decision = decide(before, change, mode)
-            made = tombstone is not None and decision.version.deleted is None  # or revived; else the document is there
-            if made and layout.held(change.record, document).values is None and not _whole(change, decision, layout.entity.names):
+            made = held.values is None and decision.version.deleted is None  # or revived; else the document is there
+            if made and not _whole(change, decision, layout.entity.names):
                 message = "the record is not known here, and the change does not hold all its fields"
                 results[change.id] = Result(change.id, Outcome.RETRY, problem=Problem("incomplete", message))
                 return
-            same_as_before = decision.version is before
-            writes = [] if same_as_before else layout.writes(change.record, document, tombstone, decision.version, self.now())
+            written = (change.record, document, tombstone, held, decision.version, self.now())
+            writes = [] if decision.version is before else layout.writes(*written)
             steps.append(Step(change, decision, writes))
         except TerminalRecord as error:
             results[change.id] = _refused(change, error)
@@ -174,24 +209,24 @@ class FirestoreApply(FirestoreRecords):
         ]
         results: dict[str, Result] = {}
         steps: list[Step] = []
+        unseen: list[tuple[Change, Snapshot]] = []
         transaction = self.documents.begin()
         try:
             snapshots, _ = self.documents.get([path for place in places for path in place], transaction)
             for change, (path, grave) in zip(changes, places, strict=True):
-                self._decide_existence(change, snapshots[path], snapshots[grave], mode, steps, results)
+                held = self._layout(change.record).held(change.record, snapshots[path], snapshots[grave])
+                if held.unseen():
+                    unseen.append((change, snapshots[path]))
+                else:
+                    self._plan(change, snapshots[path], snapshots[grave], held, mode, steps, results)
             self._keep_conflicts(steps, run_id)
             self.documents.commit([write for step in steps for write in step.writes], transaction)
         except BaseException:
             self.documents.rollback(transaction)
             raise
+        for change, document in unseen:
+            self._adopt_or_say(change, document, results)
         return results | {step.change.id: _result(step) for step in steps}
-
-    def _decide_existence(
-        self, change: Change, document: Snapshot, grave: Snapshot, mode: Mode, steps: list[Step], results: dict[str, Result]
-    ) -> None:
-        held = self._layout(change.record).held(change.record, document, grave)
-        if not held.unseen():
-            self._plan(change, document, grave, held.version(), mode, steps, results)
 
     def _keep_conflicts(self, steps: Sequence[Step], run_id: str) -> None:
         """Keep what is about to be overwritten. An open conflict overwrites nothing; whoever asked for that mode settles it."""

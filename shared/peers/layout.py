@@ -18,12 +18,15 @@ from shared.native import Native, loaded, size_of, stored
 from shared.peers.documents import Snapshot, Write
 
 QUEUE, TOMBSTONES, CONFLICTS = "sync_queue", "sync_tombstones", "sync_conflicts"
+CLOCK = f"{QUEUE}/clock"
+"""No document: what is read to learn Firestore's time."""
 RETENTION = timedelta(days=30)
 TOMBSTONE_RETENTION = timedelta(days=365)
 EVENTS_ARE_LATE_BY = timedelta(days=3)
 """Events are delivered again for up to a day, then dropped."""
 SHARDS = 64
 LARGEST_DOCUMENT = 1_048_576
+NOTHING = Version()
 ROOM_FOR_VALUES = 1_000_000
 """In a document of the sync's own, beside its names and stamps."""
 
@@ -51,7 +54,7 @@ class Layout:
         return Held(values if live else None, self._index(document), self._buried(tombstone))
 
     def _index(self, document: Snapshot) -> Index:
-        lines = _map(_map(document.fields.get(SYNC_FIELD)).get("fields"))
+        lines = _lines(document)
         entries = {each.name: _entry(lines.get(each.at)) for each in self.entity.fields}
         return {name: entry for name, entry in entries.items() if entry}
 
@@ -79,10 +82,12 @@ class Layout:
         writes = [index, self.entry(change, when, self._replaced(change, before))]
         return change, version, [*writes, *self._opened(tombstone, when)]
 
-    def sync_field(self, record: RecordId, version: Version, document: Snapshot) -> dict[str, Any]:
-        """Return `_sync` for a document that holds `version`. Lines of fields that are not synced any more stay."""
-        lines = dict(_map(_map(document.fields.get(SYNC_FIELD)).get("fields")))
-        lines |= {self.entity.by_name[name].at: f"{entry.stamp}|{entry.fingerprint}" for name, entry in index_of(version).items()}
+    def sync_field(self, record: RecordId, version: Version, document: Snapshot, before: Version = NOTHING) -> dict[str, Any]:
+        """Return `_sync` for a document that holds `version`. Lines of fields that are not synced any more stay, and those of
+        `before`, what the document held in line with its index, where nothing has changed."""
+        lines = dict(_lines(document))
+        for name, entry in index_of(_changed(version, before)).items():
+            lines[self.entity.by_name[name].at] = f"{entry.stamp}|{entry.fingerprint}"
         return {"fields": lines, "hash": self.entity.hash_of(Record(record, version)), "bucket": bucket_of(record)}
 
     def mended_hash(self, record: RecordId, document: Snapshot) -> Write | None:
@@ -117,15 +122,15 @@ class Layout:
         return Write(f"{QUEUE}/{body.pop('id')}", body | bookkeeping | more)
 
     def writes(
-        self, record: RecordId, document: Snapshot, tombstone: Snapshot | None, version: Version, now: datetime
+        self, record: RecordId, document: Snapshot, tombstone: Snapshot | None, held: Held, version: Version, now: datetime
     ) -> list[Write]:
         """Return the writes that make Firestore hold `version`, each with the precondition that nothing changed meanwhile.
 
-        TerminalRecord if a value is none that Firestore can hold.
+        `held` is what lies there. TerminalRecord if a value is none that Firestore can hold.
         """
         if version.deleted is None:
-            return [self._live(record, document, version), *self._opened(tombstone, now)]
-        removing = self.held(record, document).values is not None
+            return [self._live(record, document, held, version), *self._opened(tombstone, now)]
+        removing = held.values is not None
         removed = _removed(tombstone, now) | ({instant(_update_time(document)): now} if removing else {})
         grave = Write(self.tombstone_path(record), self._grave(record, version, removed, now), seen=tombstone)
         return [grave, Write(document.path, None, seen=document)] if removing else [grave]
@@ -150,15 +155,21 @@ class Layout:
         """Return whether the sync itself deleted this very state of a document: it noted the update time that it deleted."""
         return instant(_update_time(old)) in _map(tombstone.fields.get("removed"))
 
-    def _live(self, record: RecordId, document: Snapshot, version: Version) -> Write:
-        held = self.held(record, document)
-        before = held.values or {}
+    def created(self, record: RecordId, version: Version) -> list[Write]:
+        """Return the writes that make a document where neither it nor a tombstone is."""
+        nothing, grave = Snapshot(self.path(record), {}, None), self.tombstone_path(record)
+        return [self._live(record, nothing, Held(), version), Write(grave, None, seen=Snapshot(grave, {}, None))]
+
+    def _live(self, record: RecordId, document: Snapshot, held: Held, version: Version) -> Write:
+        before = held.version() if held.values is not None and not held.unseen() else NOTHING
+        values = held.values or {}
         edited = {
             name: value.value
-            for name, value in version.fields.items()
-            if not document.exists or not same(before.get(name), value.value)
+            for name, value in _changed(version, before).items()
+            if not document.exists or not same(values.get(name), value.value)
         }
-        fields = self.entity.to_native(edited, record.tenant) | {SYNC_FIELD: self.sync_field(record, version, document)}
+        sync_field = self.sync_field(record, version, document, before)
+        fields = self.entity.to_native(edited, record.tenant) | {SYNC_FIELD: sync_field}
         size = size_of(dict(document.fields) | fields)
         if size > LARGEST_DOCUMENT:
             raise TerminalRecord(
@@ -231,6 +242,15 @@ def _removed(tombstone: Snapshot | None, now: datetime) -> dict[str, datetime]:
     """Return which states of the document the sync deleted, by their update times, and when; as long as events may come late."""
     removed = _map(tombstone.fields.get("removed")) if tombstone is not None else {}
     return {state: when for state, when in removed.items() if now - when < EVENTS_ARE_LATE_BY}
+
+
+def _lines(document: Snapshot) -> Mapping[str, Any]:
+    return _map(_map(document.fields.get(SYNC_FIELD)).get("fields"))
+
+
+def _changed(version: Version, before: Version) -> dict[str, Value]:
+    """Return the fields that are not the very ones of before: merging hands on what it leaves alone."""
+    return {name: value for name, value in version.fields.items() if value is not before.fields.get(name)}
 
 
 def _map(native: object) -> Mapping[str, Any]:

@@ -89,7 +89,7 @@ class MemoryPeer:
             return
         self.tombstones.pop(record, None)
         self.rows[record] = {name: value.value for name, value in version.fields.items()}
-        self.index[record] = index_of(version)
+        self.index[record] = index_of(version.fields)
 
     def _enqueue(self, change: Change) -> None:
         self.queue[change.id] = change

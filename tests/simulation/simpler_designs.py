@@ -32,7 +32,9 @@ def each_path_stamps_for_itself(patch: pytest.MonkeyPatch) -> None:
         version = layout.adoption(change.record, document)[1]
         decision = decide(version, change)
         if decision.version != version:
-            peer.documents.write(layout.writes(change.record, document, None, decision.version, peer.now()))
+            peer.documents.write(
+                layout.writes(change.record, document, None, layout.held(change.record, document), decision.version, peer.now())
+            )
         results[change.id] = Result(change.id, decision.outcome, decision.applied, conflicts=decision.conflicts)
 
     def from_the_event(peer: FirestorePeer, record: Any, document: Any, before: Any = None) -> bool:
@@ -112,7 +114,9 @@ def a_delete_event_trusts_its_own_document(patch: pytest.MonkeyPatch) -> None:
         layout = peer._layout(poke.record)
         version = tracker._deleted_version(layout, poke.record, old)
         change = tracker._delete_change(layout, poke.record, old, version, poke.time)
-        grave = layout.writes(poke.record, old, None, Version(version.fields, change.deleted), peer.now())[0]
+        grave = layout.writes(
+            poke.record, old, None, layout.held(poke.record, old), Version(version.fields, change.deleted), peer.now()
+        )[0]
         return [grave, layout.entry(change, peer.now())]
 
     patch.setattr(tracker, "_delete_writes", writes)
@@ -150,7 +154,13 @@ def a_creation_trusts_what_was_read_before(patch: pytest.MonkeyPatch) -> None:
             inner.setattr(MemoryFirestore, "begin", lambda database: b"")
             return apply(peer, *given)
 
+    patch.setattr(FirestorePeer, "_create", lambda peer, *given: {})
     patch.setattr(FirestorePeer, "_in_one_transaction", untied)
+
+
+def a_creation_asks_for_no_missing_tombstone(patch: pytest.MonkeyPatch) -> None:
+    created = Layout.created
+    patch.setattr(Layout, "created", lambda *given: created(*given)[:1])
 
 
 def a_delete_does_not_adopt_raw_drift(patch: pytest.MonkeyPatch) -> None:

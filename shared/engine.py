@@ -6,6 +6,7 @@ A change is acknowledged last, when everything that came of it is kept; so a run
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -76,17 +77,20 @@ def carry(run: Run, source: Peer, target: Peer, tally: Tally, found: Found | Non
             say_brakes(run)
             if len(page):
                 tally.add(_carry_page(run, source, target, page, tried_before, found, held))
+        run.wait()
         if run.report.stopped_by:
             return
 
 
 def _pages(run: Run, way: Way) -> Iterator[Page]:
-    """Yield the pages of a queue for as long as the run goes on."""
+    """Yield the pages of a queue for as long as the run goes on, each fetched while the one before is applied."""
     pages = way.source.changes(way.scope)
+    ahead: Future[Page | None] | None = None
     while run.goes_on():
-        page = next(pages, None)
+        page = ahead.result() if ahead else next(pages, None)
         if page is None:
             return
+        ahead = None if run.is_limited else run.beside.submit(next, pages, None)
         yield page
 
 
@@ -127,9 +131,13 @@ def _carry_page(
         found(target, conflicts)
     _postpone(run, source, page, fates)
     _record_dead_letters(run, source, page, fates)
-    source.acknowledge(run.order.run_id, acknowledgement(page, fates))
     through = [id for id, fate in fates.items() if id in tried_before and fate.outcome not in {Outcome.RETRY, Outcome.INVALID}]
-    run.store.forget_waiting(run.pair.name, source.name, through)
+
+    def acknowledge() -> None:
+        source.acknowledge(run.order.run_id, acknowledgement(page, fates))
+        run.store.forget_waiting(run.pair.name, source.name, through)
+
+    run.meanwhile(acknowledge)
     return tally_of(page, fates, len(conflicts))
 
 

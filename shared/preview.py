@@ -17,6 +17,7 @@ from shared.digests import Digest, Hashed
 from shared.errors import TerminalRecord
 from shared.log import Log, Muted
 from shared.model import Acknowledgement, Change, Outcome, Page, Problem, Record, RecordId, Result, Scope, Status, Value, Version
+from shared.overlap import Inline
 from shared.peers.base import Asked, Peer, Teller
 from shared.peers.firestore import FirestorePeer
 from shared.peers.standin import StandIn
@@ -49,7 +50,7 @@ def rehearse(motion: Motion, pair: Pair, order: Order, store: Store, now: Callab
         _watched(_played(me, pair, stage, now), f"{other.name}_to_{me.name}", plan, stage.aside) for me, other in sides
     )
     before = pair.billed.copy()
-    played = replace(pair, left=left, right=right, billed=stage.billed)
+    played = replace(pair, left=left, right=right, billed=stage.billed, beside=Inline)
     bounded = replace(order, max_changes=min(order.max_changes or MOST_CHANGES, MOST_CHANGES))
     report = motion(played, bounded, store.on(stage), now, Muted())
     plan.settle({})

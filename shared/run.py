@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from shared.errors import AlreadyRunning, SyncError, Transient, unforeseen
 from shared.log import Log
 from shared.mapping import Entity
 from shared.model import Billed, RecordId, Scope
+from shared.overlap import Inline
 from shared.peers.base import Peer
 from shared.report import Failure, Limit, Report
 from shared.retry import Patience
@@ -39,6 +41,8 @@ class Pair:
     """The tenants of each entity that has any."""
     entities: Mapping[str, Entity] = field(default_factory=dict)
     """Policies and types of each entity's fields; the conflicts of one that is missing fall to the last write."""
+    beside: Callable[[], Executor] = Inline
+    """Makes what does the calls that a run does not wait for."""
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -78,9 +82,12 @@ class Run:
     """What was billed before the run."""
     renewed_at: datetime
     """When the lease was taken, or last held for longer."""
+    beside: Executor = field(default_factory=Inline)
+    """Where a step goes on beside the run's own."""
     waiting: set[RecordId] = field(default_factory=set)
     """Records with a change that must wait; what is known of them is not complete."""
     brakes: Brakes = field(init=False)
+    _meanwhile: Future[None] | None = None
     _spent: int = 0
     _dearest_step: int = 0
 
@@ -101,6 +108,22 @@ class Run:
         """How many records to take at a time: fewer where changes or operations are counted, so as not to overshoot by much."""
         sizes = [self.pair.scope.page_size, self.order.max_changes or self.pair.scope.page_size]
         return min(sizes if self.budget is None else [*sizes, max(1, self.budget // PAGES_OF_A_BUDGET)])
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether changes or operations are counted, so that nothing may be fetched that is perhaps not carried."""
+        return self.order.max_changes is not None or self.budget is not None
+
+    def meanwhile(self, step: Callable[[], None]) -> None:
+        """Do a step beside what follows. What goes wrong is raised by the next one, or by `wait`."""
+        self.wait()
+        self._meanwhile = self.beside.submit(step)
+
+    def wait(self) -> None:
+        """Wait until the last step that was begun beside the run's own is over."""
+        begun, self._meanwhile = self._meanwhile, None
+        if begun:
+            begun.result()
 
     def add_up(self, closing: Billed) -> datetime:
         """Put into the report what was billed, with what closing it will cost, and the time; return that."""
@@ -144,9 +167,10 @@ def execute(
     """
     report = Report(pair.name, order.run_id, now())
     bound = log.bind(runId=order.run_id, pair=pair.name)
-    run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at)
-    run.log("sync_start", f"run of pair {pair.name} begins")
-    _guarded(run, lambda: _under_lease(run, work))
+    with pair.beside() as beside:
+        run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at, beside)
+        run.log("sync_start", f"run of pair {pair.name} begins")
+        _guarded(run, lambda: _under_lease(run, work))
     if report.completed_at is None:
         run.add_up(Billed())
     _log_end(run)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,7 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         initial_winner=spec.initial_winner,
         entities={each.name: each for each in spec.mapped()},
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
+        beside=partial(ThreadPoolExecutor, 1, "beside"),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any, Literal, NoReturn, Protocol
 
 from google.api_core import exceptions, retry
@@ -91,6 +92,7 @@ class Firestore:
         self.root = f"{self.database}/documents"
         self.metadata = [*metadata, ("google-cloud-resource-prefix", self.database)]
         self.billed = Billed()
+        self._counting = Lock()
 
     def get(self, paths: Sequence[str], transaction: bytes | None = None) -> tuple[dict[str, Snapshot], datetime]:
         """Return a snapshot for every path, and the time they were read at by Firestore's clock."""
@@ -106,7 +108,7 @@ class Firestore:
                 snapshot = snapshot_of(raw.found) if raw.HasField("found") else Snapshot(self._path(raw.missing), {}, None)
                 found[snapshot.path] = snapshot
                 read_at = max(read_at, moment(raw.read_time))
-        self.billed.reads += len(paths)
+        self._bill(reads=len(paths))
         return found, read_at
 
     def begin(self) -> bytes:
@@ -126,7 +128,7 @@ class Firestore:
         if transaction:
             request.transaction = transaction
         self._call("commit", calls.CommitRequest.wrap(request))
-        self._bill(writes)
+        self._bill(written=writes)
 
     def write(self, writes: Sequence[Write]) -> list[int]:
         """Write each for itself and return a status for each. No document may stand in it twice."""
@@ -135,7 +137,7 @@ class Firestore:
             request = calls.BatchWriteRequest.pb()(database=self.database, writes=some)
             answer = calls.BatchWriteResponse.pb(self._call("batch_write", calls.BatchWriteRequest.wrap(request)))
             statuses += [status.code for status in answer.status]
-        self._bill([each for each, status in zip(writes, statuses, strict=True) if status == OK])
+        self._bill(written=[each for each, status in zip(writes, statuses, strict=True) if status == OK])
         return statuses
 
     def query(self, collection: str, equal: Mapping[str, Native], after: str | None = None, limit: int = 500) -> list[Snapshot]:
@@ -177,7 +179,7 @@ class Firestore:
         answers = self._call("run_query", {"parent": parent, "structured_query": query})
         rows = [calls.RunQueryResponse.pb(answer) for answer in answers]
         found = [snapshot_of(row.document) for row in rows if row.HasField("document")]
-        self.billed.reads += max(1, len(found))
+        self._bill(reads=max(1, len(found)))
         return found
 
     def _aggregate(self, collection: str, filters: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> Any:
@@ -187,13 +189,15 @@ class Firestore:
         request = {"structured_query": query, "aggregations": aggregations}
         answers = self._call("run_aggregation_query", {"parent": parent, "structured_aggregation_query": request})
         found = calls.RunAggregationQueryResponse.pb(answers[0]).result.aggregate_fields
-        self.billed.reads += max(1, -(-int(found["n"].integer_value) // 1000))
+        self._bill(reads=max(1, -(-int(found["n"].integer_value) // 1000)))
         return found
 
-    def _bill(self, writes: Sequence[Write]) -> None:
-        deletes = sum(each.fields is None for each in writes)
-        self.billed.deletes += deletes
-        self.billed.writes += len(writes) - deletes
+    def _bill(self, reads: int = 0, written: Sequence[Write] = ()) -> None:
+        deletes = sum(each.fields is None for each in written)
+        with self._counting:  # calls may be under way in several threads
+            self.billed.reads += reads
+            self.billed.deletes += deletes
+            self.billed.writes += len(written) - deletes
 
     def _call(self, name: str, request: Any) -> Any:
         """Return what a method of Firestore answers; a stream is read to its end."""

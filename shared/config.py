@@ -95,12 +95,22 @@ class RestQueueSpec(Part):
     attempts: int = Field(4, ge=1, le=10)
 
 
+class PricesSpec(Part):
+    """What 100,000 operations of each kind cost: for the estimates in reports."""
+
+    reads: float = Field(0.06, ge=0)
+    writes: float = Field(0.18, ge=0)
+    deletes: float = Field(0.02, ge=0)
+    currency: str = Field("USD", min_length=1)
+
+
 class FirestoreSpec(Part):
     """A Firestore database."""
 
     kind: Literal["firestore"]
     project: str = Field(min_length=1)
     database: str = "(default)"
+    prices: PricesSpec = PricesSpec()
 
 
 class PairSpec(Part):
@@ -215,8 +225,10 @@ def _problem(error: dict[str, Any]) -> str:
 
 
 def _valid(place: list[str]) -> list[str]:
-    if place[:1] == ["peers"]:
-        part: type[Part] = RestQueueSpec if "rest_queue" in place else FirestoreSpec
+    if place[-1:] == ["prices"]:
+        part: type[Part] = PricesSpec
+    elif place[:1] == ["peers"]:
+        part = RestQueueSpec if "rest_queue" in place else FirestoreSpec
     elif len(place) == 3 and place[2] in _SECTIONS:
         part = _SECTIONS[place[-1]]
     else:

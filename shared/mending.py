@@ -78,6 +78,8 @@ class Mender:
     def mend(self, batch: Batch) -> bool:
         """Compare the records that may differ anew and make alike those that do. Returns whether the run lasted so long."""
         run, ends = self.run, Ends(self.drain is not None)
+        if self.drain is not None and not all(batch.sure.values()):
+            self.drain(run)  # what one side lacks may lie in a queue by now, and makes a document there without a read
         before = _read_both(run, batch.differing, ends)
         different = self._compared(batch, before, ends)
         if not different or self.drain is None:

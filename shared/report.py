@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from shared.model import Billed, Outcome, instant
+from shared.prices import Prices
 
 Limit: TypeAlias = Literal["time", "changes", "budget"]
 """What ends a run before all is done."""
@@ -122,6 +123,7 @@ class Report:
     """Ids; a conflict that both directions meet is one."""
     brakes: list[Brake] = field(default_factory=list)
     billed: Billed = field(default_factory=Billed)
+    prices: Prices = field(default_factory=Prices)
     failure: Failure | None = None
     stopped_by: Limit | None = None
     completed_at: datetime | None = None
@@ -156,12 +158,13 @@ class Report:
             "left_over": self.left_over,
             "stopped_by": self.stopped_by,
             "billed": asdict(self.billed),
+            "cost": self.prices.cost(self.billed),
             "started_at": instant(self.started_at),
             "completed_at": instant(self.completed_at) if self.completed_at else None,
         }
         if self.forecast:
-            dry = {"dry_run": True, "forecast": asdict(self.forecast), "plan": list(self.plan), "plan_more": self.plan_more}
-            body |= dry
+            forecast = {"forecast": asdict(self.forecast), "forecast_cost": self.prices.cost(self.forecast)}
+            body |= {"dry_run": True, **forecast, "plan": list(self.plan), "plan_more": self.plan_more}
         if self.reconciled:
             body["reconciled"] = {name: asdict(each) for name, each in self.reconciled.items()}
         if self.resumed_from:

@@ -14,6 +14,7 @@ from shared.mapping import Entity
 from shared.model import Billed, RecordId, Scope
 from shared.overlap import Inline
 from shared.peers.base import Peer
+from shared.prices import Prices
 from shared.report import Failure, Limit, Report
 from shared.retry import Patience
 from shared.store import CLOSING, Store
@@ -36,6 +37,7 @@ class Pair:
     patience: Patience = field(default_factory=Patience)
     run_time: timedelta = timedelta(minutes=8)
     max_billed: int | None = None
+    prices: Prices = field(default_factory=Prices)
     initial_winner: str | None = None
     tenants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tenants of each entity that has any."""
@@ -165,7 +167,7 @@ def execute(
 
     `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it.
     """
-    report = Report(pair.name, order.run_id, now())
+    report = Report(pair.name, order.run_id, now(), prices=pair.prices)
     bound = log.bind(runId=order.run_id, pair=pair.name)
     with pair.beside() as beside:
         run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at, beside)

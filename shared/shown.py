@@ -111,7 +111,7 @@ def runs(body: Body) -> Iterator[RenderableType]:
             yield Text(f"held: {way}; --allow-mass-delete {each['plan']} lets them pass", style="yellow")
         if pair["left_over"]:
             yield Text(f"stopped by its {pair['stopped_by']}; the next run goes on", style="yellow")
-        yield Text(f"billed: {_billed(pair['billed'])}")
+        yield Text(f"billed: {_billed(pair['billed'], pair['cost'])}")
     yield from (Text(f"{each.get('pair', '')}: {each['message']}", style="red") for each in body["errors"])
 
 
@@ -131,7 +131,7 @@ def _plan(pair: Body) -> Iterator[RenderableType]:
             yield from (f"  {row['field']}: {_held(row['from'])} -> {_held(row['to'])}",) if row["field"] else ()
     if pair["plan_more"]:
         yield f"and {pair['plan_more']} more rows"
-    yield f"it would be billed: {_billed(pair['forecast'])}"
+    yield f"it would be billed: {_billed(pair['forecast'], pair['forecast_cost'])}"
 
 
 def _of_the_plan(row: Body) -> tuple[str, ...]:
@@ -140,8 +140,9 @@ def _of_the_plan(row: Body) -> tuple[str, ...]:
     return row["direction"] or "", name, row["action"], _time(row["why"])
 
 
-def _billed(billed: Body) -> str:
-    return ", ".join(f"{number} {word}" for word, number in billed.items())
+def _billed(billed: Body, cost: Body) -> str:
+    operations = ", ".join(f"{number} {word}" for word, number in billed.items())
+    return f"{operations} (about {cost['amount']:.6f} {cost['currency']})"
 
 
 def health(body: Body) -> Iterator[RenderableType]:

@@ -19,7 +19,9 @@ from shared.model import Scope
 from shared.peers.base import Peer
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
+from shared.peers.ramp import Ramp
 from shared.peers.rest_queue import RestQueue
+from shared.prices import Prices
 from shared.retry import Backoff, Patience
 from shared.run import Pair
 from shared.store import Store
@@ -98,7 +100,7 @@ def documents() -> Firestore:
     spec, host = _firestore_spec(settings()), os.environ.get("FIRESTORE_EMULATOR_HOST")
     if not host:
         try:
-            return Firestore(FirestoreClient(), spec.project, spec.database)
+            return Firestore(FirestoreClient(), spec.project, spec.database, ramp=Ramp())
         except DefaultCredentialsError:
             hint = "run `gcloud auth application-default login`, or name an emulator in FIRESTORE_EMULATOR_HOST"
             raise TerminalBatch(f"there are no credentials for Firestore of project {spec.project!r} here; {hint}") from None
@@ -145,6 +147,7 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         patience=Patience(limits.retry_attempts, timedelta(hours=limits.retry_hours)),
         run_time=timedelta(seconds=limits.run_seconds),
         max_billed=limits.billed_operations,
+        prices=Prices(**_firestore_spec(settings()).prices.model_dump()),
         initial_winner=spec.initial_winner,
         entities={each.name: each for each in spec.mapped()},
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},

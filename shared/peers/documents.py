@@ -20,12 +20,14 @@ from shared.errors import SyncError, TerminalBatch, TerminalRecord, Transient
 from shared.model import Billed
 from shared.native import Native
 from shared.peers.protobuf import Within, decode_fields, encode, equal_filters, moment, timestamp, within_filters
+from shared.peers.ramp import Ramp
 
 MAX_WRITES = 500
 MAX_BYTES = 3_500_000
 """Of one request. The emulator's limit is 4 MiB, production's 10; a single document is 1 MiB at most."""
 CALL_SECONDS = 60.0
-RETRY = retry.Retry(predicate=retry.if_exception_type(exceptions.ServiceUnavailable), initial=0.2, maximum=4, timeout=30)
+PASSING = (exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
+RETRY = retry.Retry(predicate=retry.if_exception_type(*PASSING), initial=0.2, maximum=4, timeout=30)
 
 
 class Contended(SyncError):
@@ -82,12 +84,18 @@ class Documents(Protocol):
 
 
 class Firestore:
-    """The real thing, or its emulator. `metadata` goes with every call (the emulator wants an authorization)."""
+    """The real thing, or its emulator. `metadata` goes with every call (the emulator wants an authorization); the `ramp`, which
+    the emulator does without, spaces the writes."""
 
     def __init__(
-        self, client: FirestoreClient, project: str, database: str = "(default)", metadata: Sequence[tuple[str, str]] = ()
+        self,
+        client: FirestoreClient,
+        project: str,
+        database: str = "(default)",
+        metadata: Sequence[tuple[str, str]] = (),
+        ramp: Ramp | None = None,
     ) -> None:
-        self.client = client
+        self.client, self.ramp = client, ramp
         self.database = f"projects/{project}/databases/{database}"
         self.root = f"{self.database}/documents"
         self.metadata = [*metadata, ("google-cloud-resource-prefix", self.database)]
@@ -127,6 +135,7 @@ class Firestore:
             raise TerminalRecord("too-large", f"Firestore, commit: {request.ByteSize()} bytes in one commit, {MAX_BYTES} at most")
         if transaction:
             request.transaction = transaction
+        self._wait(len(writes))
         self._call("commit", calls.CommitRequest.wrap(request))
         self._bill(written=writes)
 
@@ -135,6 +144,7 @@ class Firestore:
         statuses: list[int] = []
         for some in _by_size([self._write(each) for each in writes]):
             request = calls.BatchWriteRequest.pb()(database=self.database, writes=some)
+            self._wait(len(some))
             answer = calls.BatchWriteResponse.pb(self._call("batch_write", calls.BatchWriteRequest.wrap(request)))
             statuses += [status.code for status in answer.status]
         self._bill(written=[each for each, status in zip(writes, statuses, strict=True) if status == OK])
@@ -191,6 +201,10 @@ class Firestore:
         found = calls.RunAggregationQueryResponse.pb(answers[0]).result.aggregate_fields
         self._bill(reads=max(1, -(-int(found["n"].integer_value) // 1000)))
         return found
+
+    def _wait(self, writes: int) -> None:
+        if self.ramp is not None:
+            self.ramp.take(writes)
 
     def _bill(self, reads: int = 0, written: Sequence[Write] = ()) -> None:
         deletes = sum(each.fields is None for each in written)

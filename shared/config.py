@@ -24,7 +24,7 @@ SECRET = "secret:"  # noqa: S105  # how sync.yaml refers to one
 class Part(BaseModel):
     """A part of sync.yaml; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class FieldSpec(Part):

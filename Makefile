@@ -1,12 +1,14 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test simulate simulate-selftest simulate-sweep lint clean venv
+.PHONY: help demo up check test simulate simulate-selftest simulate-sweep lint clean venv bench
 
 PY := .venv/bin/python
 KEEP ?=
 SEED ?=
 N ?=
 CHOICES ?=
+BENCH ?=
+ONLY ?=
 SIMULATION := PYTHONPATH=tests $(PY) -m simulation
 export PYTHON
 
@@ -33,6 +35,9 @@ simulate-selftest: venv  ## plant each known bug and say after how many seeds th
 
 simulate-sweep: venv  ## every fault at every call of chosen scenarios, and pairs of faults
 	@$(SIMULATION).sweep
+
+bench: venv  ## speed and cost as ratios, measured side by side; ONLY=delta,idle some parts, BENCH=large all sizes
+	@BENCH=$(BENCH) $(PY) -m bench $(if $(ONLY),--only=$(ONLY))
 
 lint: venv  ## linters and types only
 	$(PY) -m ruff check .

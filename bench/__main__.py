@@ -1,0 +1,84 @@
+"""`make bench`, or `python -m bench --only delta --records 5000`: measure, print a table, write bench/results.json."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.delta import TO_DJANGO, TO_FIRESTORE, Delta, WrongOutcome
+from bench.figures import Figure, keep, show
+from bench.stand import FOLDER, Stand
+from local.errors import StackError
+from local.ports import HOST
+from local.postgres import programs
+from local.process import exit_on_sigterm
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def delta(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure both directions, on each database that is here."""
+    for database in asked.databases:
+        with Stand(database, asked.records) as stand:
+            measured = Delta(stand, asked.records, asked.repetitions, min(asked.by_hand, asked.records), asked.profile)
+            measured.creations()
+            yield from measured.figures(["creations"])
+            measured.updates_to_firestore()
+            yield from measured.figures([TO_FIRESTORE])
+            measured.updates_to_django()
+            yield from measured.figures([TO_DJANGO])
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {"delta": delta}
+
+
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what is asked for."""
+    large = os.environ.get("BENCH") == "large"
+    databases = ["sqlite", *(["postgresql"] if programs() else [])]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them (%(default)s)")
+    parser.add_argument("--records", type=int, default=200_000 if large else 10_000)
+    parser.add_argument("--by-hand", type=int, default=500, help="how many records the hand-written loop gets (%(default)s)")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--databases", type=lambda text: text.split(","), default=databases)
+    parser.add_argument(
+        "--profile", type=Path, help="write profiles of ours into files that begin so; the ratios then say nothing"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    asked = parser.parse_args(arguments)
+    asked.only = asked.only.split(",")
+    unknown = sorted(set(asked.only) - set(PARTS))
+    if unknown:
+        parser.error(f"--only: there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    return asked
+
+
+def main() -> int:
+    """Measure; return 1 where what was measured did not do its work, 0 also where a target is missed."""
+    exit_on_sigterm()
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{HOST},localhost"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    asked, began, figures, wrong = options(sys.argv[1:]), time.monotonic(), list[Figure](), ""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    for part in asked.only:
+        try:
+            for figure in PARTS[part](asked):
+                figures.append(figure)
+                console.print(f"{figure.part}: {figure.name}: {figure.median:.3g} {figure.unit}")
+        except (WrongOutcome, StackError, RuntimeError) as error:
+            wrong = f"{part}: {error}"
+            sys.stderr.write(f"WRONG: {wrong}\n")
+    show(figures, console)
+    keep(figures, asked.results, seconds=round(time.monotonic() - began), wrong=wrong or None)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The sync itself, measured in a fresh process: `python -m bench.ours ACTION`; the environment names the systems.
+
+The last line printed is JSON. Only what is public is called: wiring, engine, peers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import pstats
+import resource
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from shared import engine, wiring
+from shared.model import RecordId
+from shared.report import Report
+from shared.run import Order, Pair
+
+PAIR = "members"
+TOGETHER = 500
+LINES = 45
+
+
+def sync(direction: str, profile: Path | None) -> dict[str, Any]:
+    """Carry over what waits and return seconds, figures, and the peak memory of this process in KiB."""
+    pair, store, log = warmed(), wiring.store(), wiring.log()
+    report, seconds = timed(lambda: engine.sync(pair, Order(uuid.uuid4().hex[:12], direction), store, wiring.now, log), profile)
+    return {"seconds": seconds, "rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **told(report)}
+
+
+def told(report: Report) -> dict[str, Any]:
+    """Return a report's figures and, if it failed, why."""
+    return {"report": report.as_json(), "failure": report.failure and report.failure.message}
+
+
+def warmed() -> Pair:
+    """Return the pair once both peers and the secrets have been talked to, so that no connection is made while we measure."""
+    pair = wiring.pairs()[PAIR]
+    pair.left.status(pair.scope)
+    pair.right.status(pair.scope)
+    wiring.log().record(RecordId("member", "nobody"))
+    return pair
+
+
+def timed(work: Callable[[], Report], profile: Path | None) -> tuple[Report, float]:
+    """Return what the work returns and how many seconds it took; with a file for the profile, under the profiler."""
+    profiler = cProfile.Profile() if profile else None
+    with redirect_stdout(sys.stderr):  # the log
+        began = time.perf_counter()
+        report = profiler.runcall(work) if profiler else work()
+        seconds = time.perf_counter() - began
+    if profiler and profile:
+        with profile.open("w", encoding="utf-8") as file:
+            pstats.Stats(profiler, stream=file).sort_stats("tottime").print_stats(LINES).sort_stats("cumtime").print_stats(LINES)
+    return report, seconds
+
+
+def adopt(keys: list[str]) -> dict[str, Any]:
+    """Adopt what is unseen in the documents of these members."""
+    peer = wiring.pairs()[PAIR].right
+    ids = [RecordId("member", key) for key in keys]
+    return {"read": sum(len(peer.read(ids[start : start + TOGETHER])) for start in range(0, len(ids), TOGETHER))}
+
+
+def main() -> None:
+    """Do what the command line says; keys come on standard input."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ours")
+    parser.add_argument("action", choices=["sync", "adopt"])
+    parser.add_argument("--direction", default="")
+    parser.add_argument("--profile", type=Path)
+    asked = parser.parse_args()
+    done = sync(asked.direction, asked.profile) if asked.action == "sync" else adopt(json.load(sys.stdin))
+    sys.stdout.write(json.dumps(done) + "\n")
+
+
+if __name__ == "__main__":
+    main()

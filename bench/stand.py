@@ -1,0 +1,102 @@
+"""What is measured on: the stack, with its backend under gunicorn and no triggers, and hands to prepare it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+
+from bench.raw import RawBackend, RawFirestore
+from local.backend import API, Backend
+from local.bundle import ROOT
+from local.errors import StackError
+from local.ports import HOST, free_port
+from local.postgres import Postgres
+from local.process import Child
+from local.stack import Stack
+from local.web import answers
+
+FOLDER = ROOT / ".local" / "bench"
+SIDE = Path(__file__).with_name("backend_side.py")
+
+
+class Stand:
+    """Inside `with`: an emulator, a backend with so many members on `database` (sqlite or postgresql), the functions."""
+
+    def __init__(self, database: str, members: int) -> None:
+        """Describe it; nothing starts before `with`."""
+        self.database, self.members = database, members
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}{API}"
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            url = exits.enter_context(Postgres()).url if self.database == "postgresql" else None
+            env = {"DJANGO_URL": self.url}
+            described = Stack(FOLDER / self.database, members=self.members, triggers={}, functions_env=env, database_url=url)
+            self.stack = exits.enter_context(described)
+            exits.enter_context(self._gunicorn()).wait_ready(lambda: answers(f"http://{HOST}:{self.port}/health/"))
+            self._exits = exits.pop_all()
+        self.firestore = RawFirestore(self.stack.emulator_host, self.stack.project)
+        self.backend = RawBackend(self.url, self.stack.backend_token)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    @property
+    def django(self) -> Backend:
+        """The stack's backend: its database and its commands."""
+        if self.stack.backend is None:
+            raise StackError("the stack was started without its backend")
+        return self.stack.backend
+
+    def _gunicorn(self) -> Child:
+        command = [sys.executable, "-m", "gunicorn", "register.wsgi", "--bind", f"{HOST}:{self.port}", "--log-level", "warning"]
+        serving = ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--keep-alive", "60"]
+        env = self.django.env | {"PYTHONPATH": "."}
+        where = self.django.manage_script.parent
+        return Child("gunicorn", [*command, *serving], log=self.stack.logs / "gunicorn.log", env=env, cwd=where)
+
+    def side(self, action: str, **details: Any) -> Any:
+        """Do something to the backend's database; see backend_side.py."""
+        path = f"{self.django.manage_script.parent}{os.pathsep}{ROOT}"
+        env = self.django.env | {"PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "register.settings"}
+        return _last_line([sys.executable, str(SIDE), action, json.dumps(details)], env)
+
+    def ours(self, action: str, *options: str, given: Sequence[str] = (), **env: str) -> dict[str, Any]:
+        """Have the sync do something in a process of its own; see ours.py."""
+        command = [sys.executable, "-m", "bench.ours", action, *options]
+        found: dict[str, Any] = _last_line(command, self.stack.env | {"DJANGO_URL": self.url} | env, json.dumps(list(given)))
+        if found.get("failure"):
+            raise StackError(f"a run failed: {found['failure']}")
+        return found
+
+    def call(self, direction: str) -> tuple[dict[str, Any], float]:
+        """Sync through the HTTP function; return the pair's figures and the seconds that the call took."""
+        headers = {"Authorization": f"Bearer {self.stack.operator_token}"}
+        body = {"pair": "members", "direction": direction}
+        began = time.perf_counter()
+        answer = requests.post(f"{self.stack.functions_url}/bidirectional_sync", json=body, headers=headers, timeout=1800)
+        seconds = time.perf_counter() - began
+        if answer.status_code != 200:
+            raise StackError(f"bidirectional_sync answered {answer.status_code}; see {self.stack.logs}")
+        return answer.json()["result"]["pairs"]["members"], seconds
+
+
+def _last_line(command: Sequence[str], env: dict[str, str], given: str = "") -> Any:
+    done = subprocess.run(
+        command, input=given, capture_output=True, text=True, env=os.environ | env, cwd=ROOT, check=False, timeout=3600
+    )
+    if done.returncode:
+        raise StackError(f"{' '.join(command[1:4])} failed: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])

@@ -21,7 +21,7 @@ BUCKETS = 4096
 def canonical(value: Json) -> str:
     """Return the canonical JSON of `value`; TerminalRecord `not-representable` for NaN, infinity and half a surrogate pair."""
     if isinstance(value, str):
-        return _string(value)
+        return encode_basestring(value) if value.isascii() else _string(value)
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
@@ -35,8 +35,7 @@ def canonical(value: Json) -> str:
 
 def _string(text: str) -> str:
     try:
-        if not text.isascii():
-            text.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise TerminalRecord("not-representable", "a text holds half of a surrogate pair, which UTF-8 cannot say") from None
     return encode_basestring(text)

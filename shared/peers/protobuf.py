@@ -45,11 +45,14 @@ def encode(value: Native, root: str, raw: Any) -> None:
             encode(item, root, fields[name])
 
 
+_PLAIN = frozenset({"string_value", "boolean_value", "integer_value", "double_value", "bytes_value"})
+
+
 def decode(raw: Any) -> Native:
     """Return a protobuf value as a plain one."""
     kind = raw.WhichOneof("value_type")
-    if kind == "string_value":
-        return raw.string_value
+    if kind in _PLAIN:
+        return getattr(raw, kind)
     if kind in {None, "null_value"}:
         return None
     if kind == "timestamp_value":
@@ -60,9 +63,7 @@ def decode(raw: Any) -> Native:
         return GeoPoint(raw.geo_point_value.latitude, raw.geo_point_value.longitude)
     if kind == "array_value":
         return [decode(item) for item in raw.array_value.values]
-    if kind == "map_value":
-        return decode_fields(raw.map_value.fields)
-    return getattr(raw, kind)
+    return decode_fields(raw.map_value.fields)
 
 
 def decode_fields(raw: Any) -> dict[str, Native]:

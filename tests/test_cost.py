@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from firestores import EmulatorFirestore, documents
 from world import World
 
 from shared.model import Billed
@@ -88,3 +91,17 @@ def test_an_estimate_in_money_follows_the_prices() -> None:
     assert Prices().cost(billed) == {"amount": 0.31, "currency": "USD"}
     assert Prices(0.1, 0.2, 0.3, "EUR").cost(billed) == {"amount": 0.55, "currency": "EUR"}
     assert town(["k"]).sync().as_json()["cost"] == {"amount": 0.000001, "currency": "USD"}
+
+
+@pytest.mark.stack
+def test_records_too_large_for_one_commit_are_made_in_several_without_a_read(emulator: Any) -> None:
+    w = World(database=EmulatorFirestore(documents(emulator.host, f"large-{uuid.uuid4().hex[:12]}")))
+    w.pair = replace(w.pair, scope=replace(w.pair.scope, page_size=500))
+    for number in range(30):
+        w.d_save(f"k{number}", a="x" * 300_000, b=2, c=3)
+    calls: list[str] = []
+    w.database.fault = calls.append
+    report = w.sync()
+    assert report.directions["django_to_firestore"].applied == 30
+    assert calls.count("get") == 3, "the clock, and the lease at both ends: no record was read"
+    assert calls.count("committed") > 6

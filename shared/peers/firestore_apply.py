@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from shared.errors import TerminalRecord
 from shared.index import Held
 from shared.model import Action, Change, Outcome, Problem, RecordId, Result, instant, stamp_time
-from shared.peers.documents import INVALID, LOST_RACE, OK, Contended, Snapshot, Write
+from shared.native import size_of
+from shared.peers.documents import INVALID, LOST_RACE, MAX_BYTES, OK, Contended, Snapshot, Write
 from shared.peers.firestore_records import ROUNDS, FirestoreRecords
 from shared.peers.layout import CLOCK, NOTHING
 from shared.policy import Decision, Mode, decide
@@ -98,9 +99,7 @@ class FirestoreApply(FirestoreRecords):
         if placed:
             _, read_at = self.documents.get([CLOCK])
             placed = self._not_from_the_future(placed, read_at, results)
-        steps = list(self._creations(placed.values(), mode))
-        for start in range(0, len(steps), CREATED_AT_ONCE):
-            some = steps[start : start + CREATED_AT_ONCE]
+        for some in _in_commits(self._creations(placed.values(), mode)):
             try:
                 self.documents.commit([write for step in some for write in step.writes])
             except (Contended, TerminalRecord):
@@ -232,6 +231,21 @@ class FirestoreApply(FirestoreRecords):
         """Keep what is about to be overwritten. An open conflict overwrites nothing; whoever asked for that mode settles it."""
         conflicts = [conflict for step in steps for conflict in step.decision.conflicts]
         self.keep_conflicts([conflict for conflict in conflicts if not conflict.open], run_id)
+
+
+def _in_commits(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Yield the steps in groups that fit into one commit."""
+    some: list[Step] = []
+    room = MAX_BYTES // 2  # as Firestore reckons; a message has its tags besides
+    for step in steps:
+        size = sum(size_of(dict(write.fields or {})) for write in step.writes)
+        if some and (len(some) == CREATED_AT_ONCE or size > room):
+            yield some
+            some, room = [], MAX_BYTES // 2
+        some.append(step)
+        room -= size
+    if some:
+        yield some
 
 
 def _whole(change: Change, decision: Decision, names: Sequence[str]) -> bool:

@@ -26,6 +26,8 @@ from shared.retry import Backoff, Patience
 from shared.run import Pair
 from shared.store import Store
 
+AT_ONCE = 2
+"""Parts of a page: one waits for Firestore while the other is worked out."""
 SECRET_LIFE = timedelta(minutes=5)
 
 
@@ -169,7 +171,7 @@ def _peer(name: str, pair: str) -> Peer:
             spec.timeout_seconds,
             Backoff(spec.attempts),
         )
-    return FirestorePeer(name, documents(), pair, entities, now, time.sleep)
+    return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
+from firestores import documents
 from world import World
 
 from shared.engine import sync
 from shared.errors import Transient
+from shared.mapping import Entity, Field, Type
+from shared.model import Action, Change, Outcome, RecordId, Value, stamp_at
+from shared.peers.firestore import FirestorePeer
+from shared.peers.firestore_apply import RECORDS_OF_A_PART
 from shared.run import Order
 
 
-def threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1)
+def threads(number: int = 1) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number)
 
 
 def town(records: int) -> World:
@@ -134,3 +143,35 @@ def test_a_run_that_dies_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch
 
 def _die() -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.stack
+def test_parts_of_a_page_are_applied_at_the_same_time_each_record_s_changes_in_order(emulator: Any) -> None:
+    database, entity = (
+        documents(emulator.host, f"parts-{uuid.uuid4().hex[:12]}"),
+        Entity("thing", "things", (Field("a", Type.INTEGER, "a"),)),
+    )
+    moment = datetime(2026, 11, 24, tzinfo=UTC)
+
+    def saved(number: int, a: int) -> Change:
+        stamp = stamp_at(moment + timedelta(seconds=a), "django")
+        return Change(f"c{number}-{a}", RecordId("thing", f"k{number}"), Action.CREATE, {"a": Value(a, stamp)}, {"a": None})
+
+    with threads(2) as beside:
+        peer = FirestorePeer("firestore", database, "things", [entity], lambda: datetime.now(UTC), time.sleep, beside)
+        both, first = Barrier(2, timeout=10), threading.local()
+        commit = database.commit
+
+        def meeting(writes: Any, transaction: bytes | None = None) -> None:
+            if not hasattr(first, "met"):  # the first commit of each thread waits for that of the other
+                first.met = both.wait()
+            commit(writes, transaction)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(database, "commit", meeting)
+            changes = [saved(number, a) for number in range(RECORDS_OF_A_PART + 50) for a in (1, 2)]
+            results = peer.apply(changes, "run")
+        assert [each.id for each in results] == [each.id for each in changes]
+        assert {each.outcome for each in results} == {Outcome.APPLIED}
+        kept = peer.read([change.record for change in changes])
+    assert {record.version.fields["a"].value for record in kept} == {2}

@@ -8,6 +8,7 @@ race is read again. Whatever else makes, deletes or revives a document is done i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from shared.policy import Decision, Mode, decide
 SLEPT_OUT = timedelta(seconds=5)
 IN_ONE_TRANSACTION = 100
 CREATED_AT_ONCE = 100
+RECORDS_OF_A_PART = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,14 @@ class FirestoreApply(FirestoreRecords):
     """Records to which changes can be applied."""
 
     def apply(self, changes: Sequence[Change], run_id: str, mode: Mode = Mode.LWW) -> list[Result]:
-        """Apply the changes, each record's in the order given; see `Peer.apply`."""
+        """Apply the changes, each record's in the order given, some records beside others; see `Peer.apply`."""
+        begun = [self.beside.submit(self._apply, part, run_id, mode) for part in _parts(changes)]
+        wait(begun)
+        results = {id: result for each in begun for id, result in each.result().items()}
+        return [results[change.id] for change in changes]
+
+    def _apply(self, changes: Sequence[Change], run_id: str, mode: Mode) -> dict[str, Result]:
+        """Apply the changes of some records; return what became of each, by its id."""
         results = self._create(self._next_of_each_record(changes, {}), mode)
         stalled = 0
         while stalled < ROUNDS and len(results) < len(changes):
@@ -47,7 +56,7 @@ class FirestoreApply(FirestoreRecords):
             results |= self._round(self._next_of_each_record(changes, results), run_id, mode)
             stalled = 0 if len(results) > before else stalled + 1
         busy = Problem("busy", "the record was edited faster than it could be read; the next run tries again")
-        return [results.get(change.id) or Result(change.id, Outcome.RETRY, problem=busy) for change in changes]
+        return {change.id: results.get(change.id) or Result(change.id, Outcome.RETRY, problem=busy) for change in changes}
 
     @property
     def foresees(self) -> bool:
@@ -231,6 +240,18 @@ class FirestoreApply(FirestoreRecords):
         """Keep what is about to be overwritten. An open conflict overwrites nothing; whoever asked for that mode settles it."""
         conflicts = [conflict for step in steps for conflict in step.decision.conflicts]
         self.keep_conflicts([conflict for conflict in conflicts if not conflict.open], run_id)
+
+
+def _parts(changes: Sequence[Change]) -> list[list[Change]]:
+    """Return the changes in parts of a bounded number of records; all of a record's lie in one."""
+    numbers: dict[RecordId, int] = {}
+    parts: list[list[Change]] = []
+    for change in changes:
+        number = numbers.setdefault(change.record, len(numbers))
+        if number // RECORDS_OF_A_PART == len(parts):
+            parts.append([])
+        parts[number // RECORDS_OF_A_PART].append(change)
+    return parts
 
 
 def _in_commits(steps: Iterable[Step]) -> Iterator[list[Step]]:

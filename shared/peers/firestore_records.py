@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from datetime import datetime
 from itertools import islice
 
@@ -12,6 +13,7 @@ from shared.index import Held
 from shared.mapping import SYNC_FIELD, Entity
 from shared.model import Conflict, Record, RecordId, Scope
 from shared.naming import document_id
+from shared.overlap import Inline
 from shared.peers.documents import ALREADY_EXISTS, OK, Contended, Documents, Snapshot, Write
 from shared.peers.layout import Layout, conflict_writes, noted_hash
 from shared.peers.protobuf import Within
@@ -23,7 +25,8 @@ ROUNDS = 6
 
 
 class FirestoreRecords:
-    """One pair's records in Firestore. `now` and `sleep` are the instance's clock; stamps come from Firestore's own."""
+    """One pair's records in Firestore. `now` and `sleep` are the instance's clock; stamps come from Firestore's own. `beside` is
+    where parts of a page are applied at the same time."""
 
     def __init__(
         self,
@@ -33,7 +36,9 @@ class FirestoreRecords:
         entities: Sequence[Entity],
         now: Callable[[], datetime],
         sleep: Callable[[float], None],
+        beside: Executor | None = None,
     ) -> None:
+        self.beside = beside or Inline()
         self.name, self.pair, self.documents, self.now, self.sleep = name, pair, documents, now, sleep
         self.layouts = {entity.name: Layout(pair, name, entity) for entity in entities}
 

@@ -10,11 +10,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from cloudevents.http import CloudEvent
+from flask import abort, current_app, request
 from google.events.cloud.firestore_v1.types import DocumentEventData
 from google.protobuf.message import DecodeError
 
 from shared import wiring
-from shared.errors import SyncError, TerminalRecord, unforeseen
+from shared.callers import Role
+from shared.errors import Refused, SyncError, TerminalRecord, unforeseen
 from shared.mapping import Entity
 from shared.model import Problem, parse_instant
 from shared.naming import state_id
@@ -27,13 +29,27 @@ _FIRST_BYTES = b"\x0a\x12\x1a"
 
 def receive(event: CloudEvent, entity: str) -> None:
     """Adopt what the write behind an event left unseen. A record that can never be adopted becomes a dead letter; any
-    other error is raised, so that the event is delivered again, without a message that might hold a value."""
+    other error is raised, so that the event is delivered again, without a message that might hold a value.
+
+    Events are taken from Eventarc alone: anybody else is answered 401 or 403, by an HTTPException.
+    """
+    _refuse_strangers()
     try:
         _receive(event, entity)
     except SyncError:
         raise
     except Exception as error:
         raise SyncError(unforeseen(error)) from None
+
+
+def _refuse_strangers() -> None:
+    try:
+        wiring.callers().admit(request.headers, Role.EVENTS)
+    except Refused as error:
+        wiring.log()(
+            "refused", f"{current_app.name} answered {error.status}", "WARNING", function=current_app.name, reason=str(error)
+        )
+        abort(error.status, str(error))
 
 
 def _receive(event: CloudEvent, entity: str) -> None:

@@ -78,6 +78,7 @@ PURE = {
     "mapping": {"model", "errors", "canonical", "naming", "native"},
     "retry": {"errors"},
     "tokens": {"errors"},
+    "roles": {"errors", "callers"},
     "callers": {"errors", "tokens"},
     "secrets": {"errors"},
     "bodies": {"errors"},
@@ -102,7 +103,7 @@ def test_a_room_imports_only_what_lies_below_it(room, allowed):
     assert uses(ROOMS[room]) <= allowed
 
 
-TERMINAL = {"__main__", "cli", "shown", "terminal"}
+TERMINAL = {"__main__", "cli", "cli_roles", "shown", "terminal"}
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
@@ -216,7 +217,7 @@ def test_google_is_imported_only_where_it_is_spoken_to():
     """Wiring does so too, but only when a client is wanted: a cold start for one function pays for no other."""
     assert {room for room, path in ROOMS.items() if at_import(path)} == {"peers.documents", "peers.protobuf", "events"}
     anywhere = {room for room, path in ROOMS.items() if any(map(is_google, names_imported(ast.walk(tree(path)))))}
-    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring", "tokens", "secrets"}
+    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring", "tokens", "roles", "secrets"}
 
 
 def calls_at_import(module: ast.Module) -> Iterator[str]:
@@ -267,9 +268,9 @@ def test_only_wiring_builds_clients_peers_and_the_store():
     assert set(built) == {"wiring"}, built
 
 
-def test_only_wiring_and_the_door_read_the_environment():
+def test_only_wiring_the_settings_and_the_command_line_read_the_environment():
     readers = {room for room, path in ROOMS.items() if "os" in names_imported(ast.walk(tree(path)))}
-    assert readers <= {"wiring", "config", "service", "cli"}
+    assert readers <= {"wiring", "config", "cli"}
 
 
 def test_the_backend_never_imports_the_library():

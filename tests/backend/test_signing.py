@@ -148,7 +148,8 @@ def test_library_and_backend_sign_and_check_alike_over_a_real_connection(tmp_pat
     ) as backend:
         for key in (NEW, OLD):
             for _ in range(2):
-                assert list(peer(backend.url, "the-token-of-the-sync", key).changes(Scope("p", ("branch",)))) == []
+                [page] = peer(backend.url, "the-token-of-the-sync", key).changes(Scope("p", ("branch",)))
+                assert page.changes == []
         for key in (None, "a-key-of-somebody-else"):
             with pytest.raises(TerminalBatch, match="answered 401"):
                 list(peer(backend.url, "the-token-of-the-sync", key).changes(Scope("p", ("branch",))))

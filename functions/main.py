@@ -10,6 +10,8 @@ from flask.typing import ResponseReturnValue
 from shared import events, service
 from shared.callers import Role
 
+events.answer_unreadable()
+
 
 @functions_framework.http
 def bidirectional_sync(request: Request) -> ResponseReturnValue:

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from flask import Request
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge
 
-from shared.errors import BadRequest, TooLarge
+from shared.errors import BadRequest, BodyTooLarge
 
 Body = TypeVar("Body", bound=BaseModel)
-LARGEST = 10 * 1024 * 1024
-"""Bytes."""
+LARGEST = 1024 * 1024
+"""Bytes; Cloud Run itself lets 32 MiB in, and the framework reads them all."""
+MOST_PROBLEMS = 20
 DEEPEST = 50
 """Levels of nesting; Firestore itself holds 20."""
 
@@ -23,18 +23,19 @@ def parse(request: Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate(_json(request))
     except ValidationError as error:
-        places = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors(include_input=False)]
-        raise BadRequest(f"{'; '.join(places)}; valid: {', '.join(kind.model_fields)}") from None
+        wrong = error.errors(include_input=False)
+        places = [f"{'.'.join(map(str, each['loc']))[:100] or 'body'}: {each['msg']}" for each in wrong[:MOST_PROBLEMS]]
+        more = f"; and {len(wrong) - MOST_PROBLEMS} more" if len(wrong) > MOST_PROBLEMS else ""
+        raise BadRequest(f"{'; '.join(places)}{more}; valid: {', '.join(kind.model_fields)}") from None
 
 
 def _json(request: Request) -> Any:
     """Return what the body holds, which is bounded in size and depth; NaN and Infinity are no JSON."""
-    request.max_content_length = LARGEST
+    raw = request.get_data()
+    if len(raw) > LARGEST:
+        raise BodyTooLarge(f"the body is over {LARGEST >> 20} MiB; ask for less at a time")
     try:
-        raw = request.get_data()
         body = json.loads(raw, parse_constant=_no_constant) if raw else {}
-    except RequestEntityTooLarge:
-        raise TooLarge(f"the body is over {LARGEST >> 20} MiB; ask for less at a time") from None
     except (ValueError, RecursionError):
         raise BadRequest("the body is no JSON") from None
     if _is_deeper(body, DEEPEST):

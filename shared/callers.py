@@ -111,9 +111,10 @@ class Callers:
         claims = _unverified(token)
         if claims is None:
             return self._operator(token)
-        if claims.get("iss") in GOOGLE:
+        issuer = str(claims.get("iss"))
+        if issuer in GOOGLE:
             return self._account(token, claims, SERVERLESS in headers)
-        if claims.get("iss") == FIREBASE + self.project():
+        if issuer == FIREBASE + self.project():
             return self._user(token, claims)
         raise Refused(401, f"the token is of nobody whose tokens are taken here; {HOW}")
 

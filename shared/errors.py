@@ -44,7 +44,7 @@ class BadRequest(SyncError):
     """The caller asked for something that does not exist or makes no sense."""
 
 
-class TooLarge(SyncError):
+class BodyTooLarge(SyncError):
     """The caller sent more than is taken at a time."""
 
 

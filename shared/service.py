@@ -21,7 +21,7 @@ from shared import replay as replays
 from shared.bodies import parse
 from shared.callers import NOBODY, Caller, Role
 from shared.decision import Decision
-from shared.errors import AlreadyRunning, BadRequest, ConfigError, NotFound, NotOpen, Refused, SyncError, TooLarge, unforeseen
+from shared.errors import AlreadyRunning, BadRequest, BodyTooLarge, ConfigError, NotFound, NotOpen, Refused, SyncError, unforeseen
 from shared.health import pair_health
 from shared.model import instant
 from shared.preview import Motion, rehearse
@@ -31,7 +31,7 @@ from shared.run import Order, Pair
 
 Answer = tuple[dict[str, Any], int]
 Text = Annotated[str, Field(min_length=1)]
-ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409, TooLarge: 413}
+ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409, BodyTooLarge: 413}
 _TRACE = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -41,7 +41,7 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     pair: str | None = None
-    entities: list[str] | None = Field(None, min_length=1)
+    entities: list[str] | None = Field(None, min_length=1, max_length=1000)
     tenant: Text | None = None
     dry_run: bool = False
     max_changes: int | None = Field(None, ge=1)

@@ -248,6 +248,23 @@ RECONCILES = {
 }
 
 
+def test_a_thousand_mistakes_are_answered_with_the_first_of_them(run):
+    status, body = run({f"field{number:04}" + "x" * 200: 1 for number in range(1000)})
+    message = the_error(body)
+    assert (status, message.count("Extra inputs"), "and 980 more; valid: pair" in message) == (400, 20, True)
+    assert len(message) < 4000
+
+
+def test_a_body_is_bounded_in_size_and_depth(run):
+    status, body = run(b'{"pair": "' + b"x" * 2**20 + b'"}')
+    assert (status, body["errors"][0]["kind"]) == (413, "BodyTooLarge")
+    assert the_error(body) == "the body is over 1 MiB; ask for less at a time"
+    status, body = run({"tenant": json.loads("[" * 60 + "]" * 60)})
+    assert (status, the_error(body)) == (400, "the body is nested more than 50 levels deep")
+    assert run(b'{"pair": NaN}')[0] == 400
+    assert the_error(run(b'{"max_changes": Infinity}')[1]) == "the body is no JSON"
+
+
 def is_answered_with_what_makes_sense(function, sent, named):
     status, body = function(sent)
     assert status == 400

@@ -94,16 +94,17 @@ class Callers:
     firebase: Callable[[str], Mapping[str, Any]]
     now: Callable[[], datetime]
 
-    def admit(self, headers: Headers, role: Role) -> Caller:
-        """Return who calls, if they may do what takes this role. Raise Refused: 401 for no or no valid token, 403 for a
-        caller who may not; Transient where Google's certificates cannot be had."""
-        if role is Role.EVENTS and self.open_to_events:
+    def poke(self, headers: Headers) -> Caller:
+        """Return who posts an event; Refused as by `recognise`, and 403 for whoever is not Eventarc."""
+        if self.open_to_events:
             return Caller("the emulator", "the emulator", Role.EVENTS)
-        caller = self._caller(headers)
-        caller.require(role)
+        caller = self.recognise(headers)
+        caller.require(Role.EVENTS)
         return caller
 
-    def _caller(self, headers: Headers) -> Caller:
+    def recognise(self, headers: Headers) -> Caller:
+        """Return who calls. Raise Refused: 401 for no or no valid token, 403 for somebody without any role; Transient where
+        Google's certificates cannot be had."""
         kind, _, token = headers.get("Authorization", "").partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token:

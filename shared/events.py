@@ -17,7 +17,6 @@ from google.protobuf.message import DecodeError
 from werkzeug.exceptions import HTTPException
 
 from shared import wiring
-from shared.callers import Role
 from shared.errors import Refused, SyncError, TerminalRecord, unforeseen
 from shared.mapping import Entity
 from shared.model import Problem, parse_instant
@@ -67,7 +66,7 @@ def receive(event: CloudEvent, entity: str) -> None:
 
 def _refuse_strangers() -> None:
     try:
-        wiring.callers().admit(request.headers, Role.EVENTS)
+        wiring.callers().poke(request.headers)
     except Refused as error:
         wiring.log()(
             "refused", f"{current_app.name} answered {error.status}", "WARNING", function=current_app.name, reason=str(error)

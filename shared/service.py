@@ -145,7 +145,8 @@ def answering(
     call = _call(request)
     told: dict[str, str] = {}
     try:
-        call = replace(call, caller=wiring.callers().admit(request.headers, role))
+        call = replace(call, caller=wiring.callers().recognise(request.headers))
+        call.caller.require(role)
         body, status = work(call) if request.method == method else _wrong_method(call, request.method, method)
     except Refused as error:
         body, status = call.answer(False, {}, [_error(error)]), error.status

@@ -382,6 +382,7 @@ def test_a_refusal_says_what_to_do_and_nothing_of_anybody(called, certified, cap
     assert (line["event"], line["severity"], line["status"]) == ("refused", "WARNING", answer.status_code)
     assert line["function"] == "bidirectional_sync"
     assert reason in line["reason"]
+    assert line["caller"] == ("uid-1" if "viewer" in reason else "nobody")
     for word in ("anna@example.is", HERE, PROJECT, "stranger@", *ACCOUNTS, *(made or "no-token").split(".")[:1]):
         assert word not in answer.text
         assert word not in json.dumps(line)
@@ -418,5 +419,5 @@ def test_a_trace_that_is_none_is_not_repeated(called, capsys, trace):
 def test_nobody_signs_with_another_name_than_the_one_that_is_proven(certified, token, said, wanted):
     from werkzeug.datastructures import Headers
 
-    caller = wiring.callers().admit(Headers({"Authorization": f"Bearer {token(certified)}"}), Role.VIEWER)
+    caller = wiring.callers().recognise(Headers({"Authorization": f"Bearer {token(certified)}"}))
     assert caller.signs(said) == wanted

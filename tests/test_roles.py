@@ -91,10 +91,10 @@ def test_a_role_is_given_taken_and_noted_and_other_claims_stay(
         token = unsigned(iss=f"https://securetoken.google.com/{PROJECT}", aud=PROJECT, sub="uid-anna", **claims)
         headers = Headers({"Authorization": f"Bearer {token}"})
         if role:
-            assert wiring.callers().admit(headers, Role.ADMIN).role is Role.ADMIN
+            assert wiring.callers().recognise(headers).role is Role.ADMIN
         else:
             with pytest.raises(Refused, match="have no role here"):
-                wiring.callers().admit(headers, Role.VIEWER)
+                wiring.callers().recognise(headers)
     noted = [row.to_dict() or {} for row in firestore.collection("sync_audit").stream()]
     found = sorted((each["what"], each["id"], each["by"], each["role"]) for each in noted)
     assert found == [("grant", "uid-anna", "björn", "admin"), ("revoke", "uid-anna", "björn", None)]

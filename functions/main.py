@@ -8,36 +8,39 @@ from flask import Request
 from flask.typing import ResponseReturnValue
 
 from shared import events, service
+from shared.callers import Role
+
+events.answer_unreadable()
 
 
 @functions_framework.http
 def bidirectional_sync(request: Request) -> ResponseReturnValue:
     """Carry over what waits in the queues, of all pairs or of the one asked for."""
-    return service.answering(request, lambda call: service.sync(request, call))
+    return service.answering(request, lambda call: service.sync(request, call), role=Role.OPERATOR)
 
 
 @functions_framework.http
 def reconcile(request: Request) -> ResponseReturnValue:
     """Compare whole peers and repair what differs; the first load is nothing else."""
-    return service.answering(request, lambda call: service.reconcile(request, call))
+    return service.answering(request, lambda call: service.reconcile(request, call), role=Role.OPERATOR)
 
 
 @functions_framework.http
 def replay_dead_letters(request: Request) -> ResponseReturnValue:
     """Try dead letters once more, by id, entity or reason, after their cause was mended."""
-    return service.answering(request, lambda call: service.replay(request, call))
+    return service.answering(request, lambda call: service.replay(request, call), role=Role.OPERATOR)
 
 
 @functions_framework.http
 def resolve_conflict(request: Request) -> ResponseReturnValue:
     """Keep one side of a conflict, or a value given, on both sides."""
-    return service.answering(request, lambda call: service.resolve(request, call))
+    return service.answering(request, lambda call: service.resolve(request, call), role=Role.OPERATOR)
 
 
 @functions_framework.http
 def sync_health(request: Request) -> ResponseReturnValue:
     """Say whether all is well: 200, or 503 with what needs somebody."""
-    return service.answering(request, service.health, method="GET")
+    return service.answering(request, service.health, method="GET", role=Role.VIEWER)
 
 
 @functions_framework.cloud_event

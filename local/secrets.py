@@ -30,7 +30,9 @@ def write_secrets(file: Path, values: Mapping[str, str]) -> None:
 
 
 def read_secrets(file: Path) -> dict[str, str]:
-    """Return the secrets in a file. Raises StackError if it is no JSON object of strings."""
+    """Return the secrets in a file. Raises StackError if others may read it too, or if it is no JSON object of strings."""
+    if file.stat().st_mode & 0o077:
+        raise StackError(f"{file} may be read by others than its owner: `chmod 600 {file}`, or delete it for new secrets")
     try:
         content = json.loads(file.read_text())
     except ValueError as exc:

@@ -83,7 +83,9 @@ class Stack:
         self.logs.mkdir(exist_ok=True)
         self._secrets_file = self.folder / "secrets.json"
         known = read_secrets(self._secrets_file) if self._secrets_file.exists() else {}
-        write_secrets(self._secrets_file, {name: secrets.token_hex(24) for name in SECRETS} | known)
+        new = {name: secrets.token_hex(24) for name in SECRETS}
+        new["operator-token"] += f"\nadmin {secrets.token_hex(24)}"
+        write_secrets(self._secrets_file, new | known)
 
     def _choose_ports(self) -> None:
         self._ports = {part: port_from(f"BOTHWAYS_{part.upper()}_PORT") for part in PARTS}
@@ -191,7 +193,12 @@ class Stack:
     @property
     def operator_token(self) -> str:
         """What an operator presents to the functions."""
-        return self.secret("operator-token")
+        return self.secret("operator-token").splitlines()[0]
+
+    @property
+    def admin_token(self) -> str:
+        """What an admin presents to the functions."""
+        return self.secret("operator-token").split()[-1]
 
     @property
     def env(self) -> dict[str, str]:
@@ -201,6 +208,7 @@ class Stack:
             "FIRESTORE_EMULATOR_HOST": self.emulator_host,
             "SECRET_MANAGER_HOST": self.secrets_host,
             "DJANGO_URL": self.backend_url,
+            "SYNC_OPEN_TRACKERS": "1",  # the emulator's events carry no token
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": f"{HOST},localhost",
         }

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from shared import service, shown, wiring
+from shared.callers import Caller, Role
 from shared.decision import Decision
 from shared.explain import known, tell
 from shared.facts import gather
@@ -146,7 +147,9 @@ def _run(work: Callable[[Asked, service.Call], service.Answer], kind: type[Asked
 
 def _call() -> service.Call:
     now = wiring.now()
-    return service.Call(uuid.uuid4().hex, f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:12]}", False, now)
+    user = os.environ.get("USER", "command line")  # who may reach Firestore with this command is IAM's to say
+    run_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:12]}"
+    return service.Call(uuid.uuid4().hex, run_id, False, now, Caller(user, user, Role.ADMIN, shared=True))
 
 
 def _code(body: Mapping[str, Any], status: int) -> int:

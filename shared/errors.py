@@ -44,6 +44,10 @@ class BadRequest(SyncError):
     """The caller asked for something that does not exist or makes no sense."""
 
 
+class BodyTooLarge(SyncError):
+    """The caller sent more than is taken at a time."""
+
+
 class NotFound(SyncError):
     """The caller named something that is not there."""
 

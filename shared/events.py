@@ -10,30 +10,68 @@ from typing import Any
 from urllib.parse import unquote
 
 from cloudevents.http import CloudEvent
+from flask import abort, current_app, has_app_context, request
+from flask.typing import ResponseReturnValue
 from google.events.cloud.firestore_v1.types import DocumentEventData
 from google.protobuf.message import DecodeError
+from werkzeug.exceptions import HTTPException
 
 from shared import wiring
-from shared.errors import SyncError, TerminalRecord, unforeseen
+from shared.errors import Refused, SyncError, TerminalRecord, unforeseen
 from shared.mapping import Entity
 from shared.model import Problem, parse_instant
 from shared.naming import state_id
 from shared.peers.documents import Snapshot, snapshot_of
 from shared.tracker import Poke, track
 
+UNREADABLE = "this is no CloudEvent of Firestore that can be read"
 _FIRST_BYTES = b"\x0a\x12\x1a"
 """How an event starts as protobuf (its first field is one of three messages); none of them is a letter of base64."""
 
 
+def answer_unreadable() -> None:
+    """Let the tracker that is being made answer 400 to what is no event, in words that repeat nothing of it; the framework's
+    own answer would repeat all of it, and its log some."""
+    if has_app_context() and current_app.name.startswith("track_"):
+        current_app.register_error_handler(Exception, _answer)
+
+
+def _answer(error: Exception) -> ResponseReturnValue:
+    if isinstance(error, HTTPException) and error.code != 400:
+        return error
+    if isinstance(error, SyncError):
+        wiring.log()("sync_fail", str(error), "ERROR", function=current_app.name)
+        return "the event could not be dealt with; the log says why", 500
+    return UNREADABLE, 400
+
+
 def receive(event: CloudEvent, entity: str) -> None:
     """Adopt what the write behind an event left unseen. A record that can never be adopted becomes a dead letter; any
-    other error is raised, so that the event is delivered again, without a message that might hold a value."""
+    other error is raised, so that the event is delivered again, without a message that might hold a value.
+
+    Events are taken from Eventarc alone: anybody else is answered 401 or 403, and what is no event of Firestore's 400, by an
+    HTTPException.
+    """
+    _refuse_strangers()
     try:
         _receive(event, entity)
+    except TerminalRecord as error:
+        wiring.log()("sync_fail", str(error), "ERROR", function=current_app.name)
+        abort(400)
     except SyncError:
         raise
     except Exception as error:
         raise SyncError(unforeseen(error)) from None
+
+
+def _refuse_strangers() -> None:
+    try:
+        wiring.callers().poke(request.headers)
+    except Refused as error:
+        wiring.log()(
+            "refused", f"{current_app.name} answered {error.status}", "WARNING", function=current_app.name, reason=str(error)
+        )
+        abort(error.status, str(error))
 
 
 def _receive(event: CloudEvent, entity: str) -> None:
@@ -65,13 +103,19 @@ def pokes_of(event: CloudEvent, entity: Entity) -> Iterator[Poke]:
     nothing.
     """
     before, after = _documents(event.get_data())
-    time = event.get_attributes()["time"]
-    moment = parse_instant(time) if isinstance(time, str) else time.astimezone(UTC)
+    moment = _moment(event.get_attributes().get("time"))
     known = after or before
     for path in [known.path] if known else _paths(event.get_attributes()):
         record = entity.record(path)
         if record is not None:
             yield Poke(record, before, after, moment)
+
+
+def _moment(time: object) -> datetime:
+    try:
+        return time.astimezone(UTC) if isinstance(time, datetime) else parse_instant(str(time))
+    except ValueError:
+        raise TerminalRecord("malformed", "an event's time is no time") from None
 
 
 def _paths(attributes: Any) -> Iterator[str]:

@@ -115,6 +115,8 @@ class Report:
     pair: str
     run_id: str
     started_at: datetime
+    by: str = ""
+    """Who asked for the run."""
     directions: dict[str, Tally] = field(default_factory=dict)
     reconciled: dict[str, Comparison] = field(default_factory=dict)
     resumed_from: str | None = None

@@ -61,13 +61,14 @@ class Pair:
 @dataclass(frozen=True)
 class Order:
     """What a run is asked to do. `direction` is `django_to_firestore` or the like, None for both; `allow_mass_delete` is the
-    plan of a brake whose deletes may pass; `max_billed` takes the place of the pair's."""
+    plan of a brake whose deletes may pass; `max_billed` takes the place of the pair's; `by` is who asks."""
 
     run_id: str
     direction: str | None = None
     max_changes: int | None = None
     max_billed: int | None = None
     allow_mass_delete: str | None = None
+    by: str = ""
 
 
 @dataclass
@@ -167,7 +168,7 @@ def execute(
 
     `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it.
     """
-    report = Report(pair.name, order.run_id, now(), prices=pair.prices)
+    report = Report(pair.name, order.run_id, now(), prices=pair.prices, by=order.by)
     bound = log.bind(runId=order.run_id, pair=pair.name)
     with pair.beside() as beside:
         run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at, beside)

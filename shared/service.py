@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
-import os
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from flask import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from werkzeug.exceptions import BadRequest as NoJson
+from flask import Request, current_app
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared import engine, wiring
 from shared import reconcile as whole
 from shared import replay as replays
+from shared.bodies import parse
+from shared.callers import NOBODY, Caller, Role
 from shared.decision import Decision
-from shared.errors import AlreadyRunning, BadRequest, ConfigError, NotFound, NotOpen, Refused, SyncError, unforeseen
+from shared.errors import AlreadyRunning, BadRequest, BodyTooLarge, ConfigError, NotFound, NotOpen, Refused, SyncError, unforeseen
 from shared.health import pair_health
 from shared.model import instant
 from shared.preview import Motion, rehearse
@@ -30,9 +30,9 @@ from shared.resolve import resolve as decide
 from shared.run import Order, Pair
 
 Answer = tuple[dict[str, Any], int]
-Body = TypeVar("Body", bound=BaseModel)
 Text = Annotated[str, Field(min_length=1)]
-ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409}
+ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409, BodyTooLarge: 413}
+_TRACE = re.compile(r"[0-9a-f]{1,64}")
 
 
 class RunRequest(BaseModel):
@@ -41,7 +41,7 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     pair: str | None = None
-    entities: list[str] | None = Field(None, min_length=1)
+    entities: list[str] | None = Field(None, min_length=1, max_length=1000)
     tenant: Text | None = None
     dry_run: bool = False
     max_changes: int | None = Field(None, ge=1)
@@ -113,12 +113,13 @@ class ReconcileRequest(RunRequest):
 
 @dataclass(frozen=True)
 class Call:
-    """One authenticated call: its id, and the run id that repeated attempts of it share."""
+    """One call: its id, the run id that repeated attempts of it share, and whose it is, once that is known."""
 
     request_id: str
     run_id: str
     repeatable: bool
     started_at: datetime
+    caller: Caller = NOBODY
 
     def answer(self, success: bool, result: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the body that every HTTP function answers with."""
@@ -137,15 +138,19 @@ class Call:
 
 
 def answering(
-    request: Request, work: Callable[[Call], Answer], method: str = "POST"
+    request: Request, work: Callable[[Call], Answer], method: str = "POST", *, role: Role
 ) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Return what `work` answers, or why it could not be asked: 400, 401, 403, 404, 405, 409 or 500."""
+    """Return what `work` answers a caller with this role, or why it could not be asked: 400, 401, 403, 404, 405, 409, 413 or
+    500. Every call is one line in the log, with who called and what came of it."""
     call = _call(request)
+    told: dict[str, str] = {}
     try:
-        authenticate(request)
+        call = replace(call, caller=wiring.callers().recognise(request.headers))
+        call.caller.require(role)
         body, status = work(call) if request.method == method else _wrong_method(call, request.method, method)
     except Refused as error:
         body, status = call.answer(False, {}, [_error(error)]), error.status
+        told = {"reason": str(error)}
     except tuple(ANSWERED) as error:
         body, status = call.answer(False, {}, [_error(error)]), ANSWERED[type(error)]
     except ConfigError as error:
@@ -156,7 +161,17 @@ def answering(
         message = str(error) if isinstance(error, SyncError) else unforeseen(error)
         wiring.log()("sync_fail", message, "ERROR", requestId=call.request_id)
         body, status = call.answer(False, {}, [{"kind": type(error).__name__, "message": message}]), 500
-    return body, status, {"Cache-Control": "no-store"}
+    _log_call(call, status, told)
+    return body, status, {"Cache-Control": "no-store"} | ({"WWW-Authenticate": "Bearer"} if status == 401 else {})
+
+
+def _log_call(call: Call, status: int, told: Mapping[str, str]) -> None:
+    """Note who called and what came of it. Refused calls are noted here alone: in Firestore, a stranger could run up a bill."""
+    event, severity = ("refused", "WARNING") if status in {401, 403} else ("call", "INFO")
+    who = {"caller": call.caller.id, "role": call.caller.role, "requestId": call.request_id, "runId": call.run_id}
+    wiring.log()(
+        event, f"{current_app.name} answered {status}", severity, function=current_app.name, status=status, **who, **told
+    )
 
 
 def _wrong_method(call: Call, method: str, right: str) -> Answer:
@@ -170,35 +185,16 @@ def _call(request: Request) -> Call:
     unique = hashlib.sha256(scheduled.encode()).hexdigest()[:12] if scheduled else uuid.uuid4().hex[:12]
     run_id = f"scheduled-{unique}" if scheduled else f"{started:%Y%m%dT%H%M%SZ}-{unique}"
     trace = request.headers.get("X-Cloud-Trace-Context", "").partition("/")[0]
-    return Call(trace or uuid.uuid4().hex, run_id, bool(scheduled), started)
-
-
-def authenticate(request: Request) -> None:
-    """Pass a caller with the operator token. Where SYNC_TRUST_IAM is set, Cloud Run has refused all others already."""
-    if os.environ.get("SYNC_TRUST_IAM") == "1":
-        return
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not token:
-        raise Refused(401, "no operator token; send it as `Authorization: Bearer TOKEN`")
-    if not hmac.compare_digest(token.encode(), wiring.secrets().get("operator-token").encode()):
-        raise Refused(401, "the operator token is wrong; see the secret operator-token")
-
-
-def parse(request: Request, kind: type[Body]) -> Body:
-    """Return the JSON body of a request; an empty one is all defaults. BadRequest names every wrong field."""
-    try:
-        return kind.model_validate(request.get_json(force=True) if request.get_data(cache=True) else {})
-    except NoJson:
-        raise BadRequest("the body is no JSON") from None
-    except ValidationError as error:
-        places = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors(include_input=False)]
-        raise BadRequest(f"{'; '.join(places)}; valid: {', '.join(kind.model_fields)}") from None
+    return Call(trace if _TRACE.fullmatch(trace) else uuid.uuid4().hex, run_id, bool(scheduled), started)
 
 
 def run_asked(asked: RunRequest, call: Call, motion: Motion) -> Answer:
     """Make the motion of each pair that is asked for and answer with all reports. One pair's failure stops no other."""
-    order = asked.order(call.run_id)
+    _refuse_mass_delete(asked.allow_mass_delete, call)
+    order = replace(asked.order(call.run_id), by=call.caller.name)
     chosen = _chosen(asked, order.direction, wiring.pairs())
+    if asked.allow_mass_delete is not None and not asked.dry_run:
+        wiring.store().audit("allow_mass_delete", call.run_id, order.by, call.started_at, plan=asked.allow_mass_delete)
     reports: dict[str, dict[str, Any]] = {}
     errors: list[dict[str, Any]] = []
     status = 200
@@ -213,6 +209,11 @@ def run_asked(asked: RunRequest, call: Call, motion: Motion) -> Answer:
             errors.append(_error(error) | {"pair": name, "runId": error.run_id})
             status = max(status, 409)
     return call.answer(status == 200, {"pairs": reports}, errors), status
+
+
+def _refuse_mass_delete(plan: str | None, call: Call) -> None:
+    if plan is not None:
+        call.caller.require(Role.ADMIN, "allow_mass_delete")
 
 
 def _repeated(call: Call, pair: str) -> dict[str, Any] | None:
@@ -264,7 +265,9 @@ def reconcile_asked(asked: ReconcileRequest, call: Call) -> Answer:
 def resolve(request: Request, call: Call) -> Answer:
     """Decide a conflict as the request says."""
     log = wiring.log().bind(requestId=call.request_id)
-    done = decide(wiring.pairs(), wiring.store(), wiring.now, log, parse(request, Decision))
+    asked = parse(request, Decision)
+    asked = asked.model_copy(update={"by": call.caller.signs(asked.by)})
+    done = decide(wiring.pairs(), wiring.store(), wiring.now, log, asked)
     return call.answer(True, {"conflict": done}, []), 200
 
 
@@ -283,12 +286,13 @@ def replay(request: Request, call: Call) -> Answer:
 
 def replay_asked(asked: ReplayRequest, call: Call) -> Answer:
     """Replay the dead letters that are asked for; 200 whatever becomes of them."""
+    _refuse_mass_delete(asked.allow_mass_delete, call)
     pairs, store = wiring.pairs(), wiring.store()
     pair = pairs[replays.pair_asked(asked, pairs, store)]
     order = Order(call.run_id, allow_mass_delete=asked.allow_mass_delete)
     letters = replays.chosen(pair, asked, store)
     log = wiring.log().bind(requestId=call.request_id)
-    ended = replays.replay(pair, letters, order, store, wiring.now, log, asked.by)
+    ended = replays.replay(pair, letters, order, store, wiring.now, log, call.caller.signs(asked.by))
     counts = dict(Counter(each.outcome for each in ended))
     more = asked.id is None and len(letters) == asked.max
     return call.answer(True, {"letters": [each.as_json() for each in ended], "counts": counts, "left_over": more}, []), 200

@@ -58,6 +58,7 @@ class Store(Conflicts):
         """Take the lease and open the run's record; AlreadyRunning if another run was faster."""
         body = {"run_id": report.run_id, "until": until, "last": dict(lease.last)}
         run = {"pair": report.pair, "run_id": report.run_id, "status": "running", "started_at": report.started_at}
+        run |= {"by": report.by}
         try:
             self.documents.commit([Write(lease.snapshot.path, body, seen=lease.snapshot), Write(_run_path(report), run)])
         except Contended:
@@ -189,6 +190,7 @@ def _run(report: Report, now: datetime) -> dict[str, Any]:
     return {
         "pair": report.pair,
         "run_id": report.run_id,
+        "by": report.by,
         "status": "failed" if failure else "done",
         "started_at": report.started_at,
         "completed_at": now,

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from shared.callers import Callers, accounts_of
 from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
-from shared.errors import TerminalBatch, Transient
+from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
 from shared.model import Scope
 from shared.peers.base import Peer
@@ -24,11 +24,14 @@ from shared.peers.rest_queue import RestQueue
 from shared.prices import Prices
 from shared.retry import Backoff, Patience
 from shared.run import Pair
+from shared.secrets import Secrets
 from shared.store import Store
+from shared.tokens import firebase_claims, google_claims
 
 AT_ONCE = 2
 """Parts of a page: one waits for Firestore while the other is worked out."""
-SECRET_LIFE = timedelta(minutes=5)
+CERTIFICATE_SECONDS = 5
+"""How long to wait for Google's certificates."""
 
 
 def now() -> datetime:
@@ -42,35 +45,6 @@ def settings() -> Settings:
     return load(Path(os.environ.get("SYNC_CONFIG") or Path(__file__).parent.parent / "sync.yaml"))
 
 
-@dataclass
-class Secrets:
-    """Secret Manager, asked again after five minutes, so that a rotation needs no redeploy."""
-
-    project: str
-    client: Any
-    _known: dict[str, tuple[datetime, str]] = field(default_factory=dict, repr=False)
-
-    def get(self, name: str) -> str:
-        """Return the latest version of a secret; TerminalBatch if there is none or it may not be read."""
-        since, value = self._known.get(name, (datetime.min.replace(tzinfo=UTC), ""))
-        if now() - since >= SECRET_LIFE:
-            value = self._fetch(name)
-            self._known[name] = (now(), value)
-        return value
-
-    def _fetch(self, name: str) -> str:
-        from google.api_core import exceptions
-
-        place = f"projects/{self.project}/secrets/{name}/versions/latest"
-        try:
-            return str(self.client.access_secret_version(name=place).payload.data.decode().strip())
-        except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.FailedPrecondition) as error:
-            hint = "create it, and let the functions' service account read it"
-            raise TerminalBatch(f"Secret Manager has no {name!r} for us ({type(error).__name__}); {hint}") from None
-        except exceptions.GoogleAPICallError as error:
-            raise Transient(f"Secret Manager did not answer for {name!r} ({type(error).__name__})") from None
-
-
 @cache
 def secrets() -> Secrets:
     """Return the project's secrets; a local server's where SECRET_MANAGER_HOST names one."""
@@ -79,12 +53,64 @@ def secrets() -> Secrets:
 
     host = os.environ.get("SECRET_MANAGER_HOST")
     transport = SecretManagerServiceGrpcTransport(channel=_insecure(host)) if host else None
-    return Secrets(project(), SecretManagerServiceClient(transport=transport))
+    return Secrets(project(), SecretManagerServiceClient(transport=transport), now)
 
 
 def secret(named: str) -> Callable[[], str]:
     """Return what fetches the secret that `secret:NAME` names."""
     return lambda: secrets().get(named.removeprefix(SECRET))
+
+
+@cache
+def callers() -> Callers:
+    """Return who may call: the accounts in SYNC_CALLERS, for an audience in SYNC_AUDIENCES, Firebase's users with a role, and
+    whoever holds an operator token. SYNC_TRUST_IAM=1 says that Cloud Run lets nobody in whom IAM does not know, and
+    SYNC_OPEN_TRACKERS=1 that events come from the emulator, which sends no token."""
+    audiences = frozenset(filter(None, map(str.strip, os.environ.get("SYNC_AUDIENCES", "").split(","))))
+    emulated = bool(os.environ.get("FIRESTORE_EMULATOR_HOST"))
+    return Callers(
+        project=project,
+        accounts=accounts_of(os.environ.get("SYNC_CALLERS", "")),
+        audiences=audiences,
+        behind_iam=os.environ.get("SYNC_TRUST_IAM") == "1",
+        open_to_events=emulated and os.environ.get("SYNC_OPEN_TRACKERS") == "1",
+        tokens=secret("operator-token"),
+        google=lambda token: google_claims(token, audiences, certificates()),
+        firebase=lambda token: firebase_claims(token, firebase()),
+        now=now,
+    )
+
+
+@cache
+def certificates() -> Any:
+    """Return what fetches Google's certificates, and keeps them for as long as Google says."""
+    from cachecontrol import CacheControl
+    from google.auth.transport.requests import Request
+    from requests import Session
+
+    return partial(Request(CacheControl(Session())), timeout=CERTIFICATE_SECONDS)
+
+
+@cache
+def firebase() -> Any:
+    """Return the Firebase project whose users may be given roles; where an emulator stands for it, only beside Firestore's."""
+    import firebase_admin
+    from firebase_admin import credentials
+    from google.auth.exceptions import DefaultCredentialsError
+
+    emulated = bool(os.environ.get("FIREBASE_AUTH_EMULATOR_HOST"))
+    if emulated and not os.environ.get("FIRESTORE_EMULATOR_HOST"):
+        raise ConfigError(
+            "FIREBASE_AUTH_EMULATOR_HOST", ["lets anybody in beside a real Firestore; take it out of the environment"]
+        )
+    credential = None if emulated else credentials.ApplicationDefault()
+    try:
+        if credential is not None:
+            credential.get_credential()
+    except DefaultCredentialsError:
+        hint = "run `gcloud auth application-default login`"
+        raise TerminalBatch(f"there are no credentials for Firebase of project {project()!r} here; {hint}") from None
+    return firebase_admin.initialize_app(credential, {"projectId": project(), "httpTimeout": CERTIFICATE_SECONDS}, "bothways")
 
 
 def project() -> str:

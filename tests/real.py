@@ -52,8 +52,8 @@ class Real:
         return RestQueue("django", self.stack.backend_url, {each.name: each for each in entities}, lambda: token)
 
     def call(self, function: str, body: Any = None, token: str | None = None, **headers: str) -> requests.Response:
-        """Call a function as a person with curl does."""
-        headers = {"Authorization": f"Bearer {token or self.stack.operator_token}"} | headers
+        """Call a function as an admin with curl does."""
+        headers = {"Authorization": f"Bearer {token or self.stack.admin_token}"} | headers
         url = f"{self.stack.functions_url}/{function}"
         return (
             requests.get(url, headers=headers, timeout=60)

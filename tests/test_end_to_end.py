@@ -235,6 +235,7 @@ def test_9_silence_no_value_and_no_key_reaches_a_log(real: Real) -> None:
         "9901019999",
         "9902029999",
         real.stack.operator_token,
+        real.stack.admin_token,
         real.stack.backend_token,
     ]:
         assert word not in said

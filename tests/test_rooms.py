@@ -77,6 +77,11 @@ PURE = {
     "native": {"model", "errors", "canonical", "naming"},
     "mapping": {"model", "errors", "canonical", "naming", "native"},
     "retry": {"errors"},
+    "tokens": {"errors"},
+    "roles": {"errors", "callers"},
+    "callers": {"errors", "tokens"},
+    "secrets": {"errors"},
+    "bodies": {"errors"},
     "wire": {"model", "errors"},
     "prices": {"model"},
     "report": {"model", "prices"},
@@ -99,7 +104,7 @@ def test_a_room_imports_only_what_lies_below_it(room, allowed):
     assert uses(ROOMS[room]) <= allowed
 
 
-TERMINAL = {"__main__", "cli", "shown", "terminal"}
+TERMINAL = {"__main__", "cli", "cli_roles", "shown", "terminal"}
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
@@ -151,9 +156,9 @@ def test_what_only_the_command_line_needs_is_imported_nowhere_else():
     assert {room for room, found in wanted.items() if found} <= TERMINAL
 
 
-def test_the_functions_only_know_the_two_doors():
+def test_the_functions_only_know_the_two_doors_and_who_may_pass():
     for path in files("functions"):
-        assert uses(path) <= {"service", "events"}, path.name
+        assert uses(path) <= {"service", "events", "callers"}, path.name
 
 
 def functions_in(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -213,7 +218,7 @@ def test_google_is_imported_only_where_it_is_spoken_to():
     """Wiring does so too, but only when a client is wanted: a cold start for one function pays for no other."""
     assert {room for room, path in ROOMS.items() if at_import(path)} == {"peers.documents", "peers.protobuf", "events"}
     anywhere = {room for room, path in ROOMS.items() if any(map(is_google, names_imported(ast.walk(tree(path)))))}
-    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring"}
+    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring", "tokens", "roles", "secrets"}
 
 
 def calls_at_import(module: ast.Module) -> Iterator[str]:
@@ -264,9 +269,9 @@ def test_only_wiring_builds_clients_peers_and_the_store():
     assert set(built) == {"wiring"}, built
 
 
-def test_only_wiring_and_the_door_read_the_environment():
+def test_only_wiring_the_settings_and_the_command_line_read_the_environment():
     readers = {room for room, path in ROOMS.items() if "os" in names_imported(ast.walk(tree(path)))}
-    assert readers <= {"wiring", "config", "service", "cli"}
+    assert readers <= {"wiring", "config", "cli"}
 
 
 def test_the_backend_never_imports_the_library():

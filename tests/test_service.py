@@ -25,7 +25,7 @@ MAIN = ROOT / "functions" / "main.py"
 PROJECT = "demo-service"
 TOKEN = "operators-only"
 SECRETS = {"operator-token": f"{TOKEN}\n", "log-key": "a key for the log", "django-token": "never wanted here"}
-CACHES = (wiring.settings, wiring.secrets, wiring.documents, wiring.store, wiring.log, wiring.pairs, wiring._peer)
+CACHES = (wiring.settings, wiring.secrets, wiring.documents, wiring.store, wiring.pairs, wiring._peer)
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,13 @@ def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], nobody
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", nobody)
     monkeypatch.setenv("SECRET_MANAGER_HOST", secrets[1])
     monkeypatch.delenv("SYNC_CONFIG", raising=False)
-    monkeypatch.delenv("SYNC_TRUST_IAM", raising=False)
-    for cache in CACHES:
+    monkeypatch.setenv("SYNC_OPEN_TRACKERS", "1")
+    for cache in (*CACHES, wiring.callers, wiring.log):
         cache.cache_clear()
     yield
     if wiring.secrets.cache_info().currsize:
         wiring.secrets().client.transport.close()
-    for cache in CACHES:
+    for cache in (*CACHES, wiring.callers, wiring.log):
         cache.cache_clear()
 
 
@@ -171,19 +171,6 @@ def test_a_stranger_is_refused_before_anything_is_read(run, monkeypatch, tmp_pat
     assert all(cache.cache_info().currsize == 0 for cache in CACHES)
 
 
-def test_where_cloud_run_has_refused_strangers_already_no_token_is_asked_for(run, monkeypatch, nobody):
-    monkeypatch.setenv("SYNC_TRUST_IAM", "1")
-    monkeypatch.setenv("SECRET_MANAGER_HOST", nobody)
-    status, body = run({"pair": "ghost"}, token=None)
-    assert (status, "no pair 'ghost'" in the_error(body)) == (400, True)
-
-
-@pytest.mark.parametrize("value", ["0", "", "true", "yes"])
-def test_nothing_but_a_1_trusts_cloud_run(run, monkeypatch, value):
-    monkeypatch.setenv("SYNC_TRUST_IAM", value)
-    assert run({}, token=None)[0] == 401
-
-
 def test_a_secret_that_is_missing_is_said_to_the_caller_and_to_the_log(run, secrets, capsys):
     file, _ = secrets
     write_secrets(file, {"log-key": "x"})
@@ -193,8 +180,9 @@ def test_a_secret_that_is_missing_is_said_to_the_caller_and_to_the_log(run, secr
         write_secrets(file, SECRETS)
     assert status == 500
     assert "no 'operator-token' for us" in the_error(body)
-    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    line, call = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (line["event"], line["severity"], line["requestId"]) == ("sync_fail", "ERROR", "0af7651916cd43dd")
+    assert (call["event"], call["status"], call["caller"]) == ("call", 500, "nobody")
     assert line["message"] == the_error(body)
 
 
@@ -260,6 +248,23 @@ RECONCILES = {
 }
 
 
+def test_a_thousand_mistakes_are_answered_with_the_first_of_them(run):
+    status, body = run({f"field{number:04}" + "x" * 200: 1 for number in range(1000)})
+    message = the_error(body)
+    assert (status, message.count("Extra inputs"), "and 980 more; valid: pair" in message) == (400, 20, True)
+    assert len(message) < 4000
+
+
+def test_a_body_is_bounded_in_size_and_depth(run):
+    status, body = run(b'{"pair": "' + b"x" * 2**20 + b'"}')
+    assert (status, body["errors"][0]["kind"]) == (413, "BodyTooLarge")
+    assert the_error(body) == "the body is over 1 MiB; ask for less at a time"
+    status, body = run({"tenant": json.loads("[" * 60 + "]" * 60)})
+    assert (status, the_error(body)) == (400, "the body is nested more than 50 levels deep")
+    assert run(b'{"pair": NaN}')[0] == 400
+    assert the_error(run(b'{"max_changes": Infinity}')[1]) == "the body is no JSON"
+
+
 def is_answered_with_what_makes_sense(function, sent, named):
     status, body = function(sent)
     assert status == 400
@@ -313,7 +318,8 @@ def test_a_conflict_is_decided_with_post(decide):
 @pytest.mark.parametrize("sent", [{"pair": 5}, b"{", {"pair": "ghosts"}], ids=["a type", "no JSON", "a name"])
 def test_a_bad_request_is_no_failure_and_is_not_logged_as_one(run, sent, capsys):
     run(sent)
-    assert capsys.readouterr().out == ""
+    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["event"], line["severity"], line["status"]) == ("call", "INFO", 400)
 
 
 def test_what_was_sent_in_a_wrong_type_is_not_repeated(run):

@@ -7,11 +7,22 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from .registry import declared
 
+SHORTEST_KEY = 16
+
 
 @register()
 def declarations_are_in_order(**_: Any) -> list[CheckMessage]:
     """Report every problem of SYNC_QUEUE at once, each with its place."""
     return [Error(f"{where}: {what}", id="syncqueue.E001") for where, what in declared().problems]
+
+
+@register()
+def signing_keys_guard(**_: Any) -> list[CheckMessage]:
+    """A text in place of a list would make a key of each of its letters, and an empty key is known to everybody."""
+    keys = getattr(settings, "SYNC_QUEUE_SIGNING_KEYS", ())
+    sound = isinstance(keys, (list, tuple)) and all(isinstance(key, str) and len(key.strip()) >= SHORTEST_KEY for key in keys)
+    what = f"SYNC_QUEUE_SIGNING_KEYS: a list of texts of at least {SHORTEST_KEY} characters is wanted, or an empty one"
+    return [] if sound else [Error(what, id="syncqueue.E002")]
 
 
 @register()

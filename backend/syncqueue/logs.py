@@ -1,15 +1,14 @@
-"""Log lines as JSON, without values: of an exception its kind and place, of a request line no query string."""
+"""Log lines as JSON, without values: of an exception its kind and place, of a request the pattern that its path fits."""
 
 import json
 import logging
-import re
 import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-from .stamps import timestamp
+from django.urls import Resolver404, resolve
 
-_QUERY = re.compile(r"\?[^\s\"]*")
+from .stamps import timestamp
 
 
 def where(error: BaseException) -> dict[str, Any]:
@@ -26,7 +25,7 @@ class ValueFree(logging.Formatter):
             "time": timestamp(datetime.fromtimestamp(record.created, UTC)),
             "severity": record.levelname,
             "logger": record.name,
-            "message": _QUERY.sub("?...", _message(record)),
+            "message": _message(record),
             **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[1] is not None:
@@ -36,9 +35,29 @@ class ValueFree(logging.Formatter):
 
 def _message(record: logging.LogRecord) -> str:
     """Return the message; one made of an exception's text is left out, since that may hold a value."""
-    if record.args and any(isinstance(arg, BaseException) for arg in _arguments(record)):
+    arguments = _arguments(record)
+    if any(isinstance(arg, BaseException) for arg in arguments):
         return str(record.msg)
+    if record.name in ("django.request", "django.server") and isinstance(record.args, tuple):
+        return str(record.msg) % tuple(_without_path(arg) if isinstance(arg, str) else arg for arg in arguments)
     return record.getMessage()
+
+
+def _without_path(text: str) -> str:
+    """Return a path, a request line, or what Django says of one, with the pattern in the path's place. The admin's paths
+    hold keys, and anybody can ask for a path with anything in it."""
+    method, _, rest = text.partition(" ")
+    path, _, version = rest.rpartition(" ")
+    if text.startswith("/"):
+        return _pattern(text)
+    return f"{method} {_pattern(path)} {version}" if path.startswith("/") else text.partition("(")[0]
+
+
+def _pattern(path: str) -> str:
+    try:
+        return f"/{resolve(path.partition('?')[0]).route}"
+    except Resolver404:
+        return "/..."
 
 
 def _arguments(record: logging.LogRecord) -> list[Any]:

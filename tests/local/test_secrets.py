@@ -77,5 +77,16 @@ def test_a_taken_port_is_said(server, file):
 def test_a_spoilt_file_is_said_without_its_content(tmp_path, content):
     file = tmp_path / "secrets.json"
     file.write_text(content)
+    file.chmod(0o600)
     with pytest.raises(StackError, match=r"secrets\.json .*: delete it, and start again"):
         read_secrets(file)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
+def test_a_file_that_others_may_touch_is_refused_with_what_to_do(tmp_path, mode):
+    file = tmp_path / "secrets.json"
+    write_secrets(file, {"a": "leyndarmál"})
+    file.chmod(mode)
+    with pytest.raises(StackError, match=r"secrets\.json may be read by others than its owner: `chmod 600 ") as raised:
+        read_secrets(file)
+    assert "leyndarmál" not in str(raised.value)

@@ -46,7 +46,7 @@ def test_the_functions_secrets_come_from_the_stack(stack):
     with grpc.insecure_channel(stack.env["SECRET_MANAGER_HOST"]) as channel:
         client = SecretManagerServiceClient(transport=SecretManagerServiceGrpcTransport(channel=channel))
         name = f"projects/{stack.project}/secrets/operator-token/versions/latest"
-        assert client.access_secret_version(name=name).payload.data.decode() == stack.operator_token
+        assert client.access_secret_version(name=name).payload.data.decode().splitlines()[0] == stack.operator_token
 
 
 def test_the_secrets_are_their_owners(stack):

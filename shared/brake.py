@@ -57,6 +57,10 @@ class Brakes:
             self._look(way, way.source.pending_deletes(way.scope), lambda: _waiting(way))
         return self._sorted_out(way.names, deletes)
 
+    def look(self, way: Way) -> None:
+        """Decide about all the deletes that wait on a way before any of them is met."""
+        self._look(way, way.source.pending_deletes(way.scope), lambda: _waiting(way))
+
     def held_of(self, way: Way, deletes: Collection[str]) -> frozenset[str]:
         """Return those of these deletes, all that there are, that may not pass. They are in no queue."""
         if way.names not in self.found:

@@ -17,7 +17,7 @@ from flask import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from werkzeug.exceptions import BadRequest as NoJson
 
-from shared import engine, wiring
+from shared import engine, shards, wiring
 from shared import reconcile as whole
 from shared import replay as replays
 from shared.decision import Decision
@@ -32,7 +32,7 @@ from shared.run import Order, Pair
 Answer = tuple[dict[str, Any], int]
 Body = TypeVar("Body", bound=BaseModel)
 Text = Annotated[str, Field(min_length=1)]
-ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409}
+ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409, AlreadyRunning: 409}
 
 
 class RunRequest(BaseModel):
@@ -248,7 +248,19 @@ def sync(request: Request, call: Call) -> Answer:
 
 def sync_asked(asked: SyncRequest, call: Call) -> Answer:
     """Carry over what waits in the queues that are asked for."""
-    return run_asked(asked, call, engine.sync)
+    return run_asked(asked, call, engine.sync if asked.dry_run else partial(shards.sync, tasks=wiring.tasks()))
+
+
+def shard(request: Request, call: Call) -> Answer:
+    """Carry one shard of a run that was handed out; 200 with a note if there is nothing to do."""
+    asked, log = parse(request, shards.ShardRequest), wiring.log().bind(requestId=call.request_id)
+    if asked.pair not in wiring.pairs():
+        raise BadRequest(f"pair: there is no pair {asked.pair!r}; there are: {', '.join(wiring.pairs())}")
+    report, note = shards.sync_shard(wiring.pairs()[asked.pair], asked, wiring.store(), wiring.now, log, wiring.tasks())
+    if report is None:
+        return call.answer(True, {"note": note}, []), 200
+    errors = [_failure(asked.pair, report.failure)] if report.failure else []
+    return call.answer(not errors, {"pairs": {asked.pair: report.as_json()}}, errors), 500 if errors else 200
 
 
 def reconcile(request: Request, call: Call) -> Answer:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
-from shared.errors import TerminalBatch, Transient
+from shared.errors import ConfigError, TerminalBatch, Transient
 from shared.log import Log
 from shared.model import Scope
 from shared.peers.base import Peer
@@ -20,8 +20,9 @@ from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
 from shared.peers.rest_queue import RestQueue
 from shared.retry import Backoff, Patience
-from shared.run import Pair
+from shared.run import Pair, Sharding
 from shared.store import Store
+from shared.tasks import CloudTasks, Tasks
 
 SECRET_LIFE = timedelta(minutes=5)
 
@@ -128,6 +129,23 @@ def log() -> Log:
 
 
 @cache
+def tasks() -> Tasks | None:
+    """Return the task queue that TASK_QUEUE names in full, or None; a local server's where CLOUD_TASKS_HOST names one. Its calls
+    go to FUNCTIONS_URL, in the name of the service account TASK_ACCOUNT if that is set."""
+    queue, host = os.environ.get("TASK_QUEUE"), os.environ.get("CLOUD_TASKS_HOST")
+    if not queue:
+        return None
+    from google.cloud.tasks_v2 import CloudTasksClient
+    from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+
+    client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=_insecure(host)) if host else None)
+    url, account = os.environ.get("FUNCTIONS_URL"), os.environ.get("TASK_ACCOUNT")
+    if not url:
+        raise ConfigError("the environment", ["FUNCTIONS_URL is not set; it is what a task's function is called under"])
+    return CloudTasks(client, queue, url, account, lambda: secrets().get("operator-token"))
+
+
+@cache
 def pairs() -> Mapping[str, Pair]:
     """Return all pairs, ready to run."""
     return {name: _pair(name, spec) for name, spec in settings().pairs.items()}
@@ -146,6 +164,7 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         max_billed=limits.billed_operations,
         initial_winner=spec.initial_winner,
         entities={each.name: each for each in spec.mapped()},
+        sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
     )
 

@@ -212,7 +212,7 @@ def test_google_is_imported_only_where_it_is_spoken_to():
     """Wiring does so too, but only when a client is wanted: a cold start for one function pays for no other."""
     assert {room for room, path in ROOMS.items() if at_import(path)} == {"peers.documents", "peers.protobuf", "events"}
     anywhere = {room for room, path in ROOMS.items() if any(map(is_google, names_imported(ast.walk(tree(path)))))}
-    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring"}
+    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring", "tasks"}
 
 
 def calls_at_import(module: ast.Module) -> Iterator[str]:

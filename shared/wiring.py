@@ -15,6 +15,7 @@ from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settin
 from shared.errors import ConfigError, TerminalBatch, Transient
 from shared.log import Log
 from shared.model import Scope
+from shared.nudges import Nudges
 from shared.peers.base import Peer
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
@@ -143,6 +144,13 @@ def tasks() -> Tasks | None:
     if not url:
         raise ConfigError("the environment", ["FUNCTIONS_URL is not set; it is what a task's function is called under"])
     return CloudTasks(client, queue, url, account, lambda: secrets().get("operator-token"))
+
+
+@cache
+def nudges(pair: str) -> Nudges | None:
+    """Return what nudges a pair; None if it is not synced in real time, or if there is no task queue."""
+    real_time, queue = settings().pairs[pair].real_time, tasks()
+    return Nudges(pair, real_time.seconds, queue, now, log()) if real_time and queue else None
 
 
 @cache

@@ -68,26 +68,26 @@ def distance(target: str, seconds: float) -> Iterator[str]:
 
 
 def _accept(server: socket.socket, target: str, seconds: float) -> None:
-    host, _, port = target.partition(":")
     with suppress(OSError):
         while True:
             near, _ = server.accept()
-            far = socket.create_connection((host, int(port)))
-            for line in (near, far):
-                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _carry(near, far, seconds)
-            _carry(far, near, 0)
+            threading.Thread(target=_connected, args=(near, target, seconds), daemon=True).start()
+
+
+def _connected(near: socket.socket, target: str, seconds: float) -> None:
+    host, _, port = target.partition(":")
+    with near, socket.create_connection((host, int(port))) as far:
+        for line in (near, far):
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        there = threading.Thread(target=_carry, args=(near, far, seconds), daemon=True)
+        there.start()
+        _carry(far, near, 0)
+        there.join()
 
 
 def _carry(source: socket.socket, target: socket.socket, seconds: float) -> None:
-    """Pass on each piece so many seconds after it came; the next is read meanwhile."""
+    """Pass on each piece so many seconds after it came, the next being read meanwhile, until the source has no more."""
     pieces: queue.Queue[tuple[float, bytes]] = queue.Queue()
-
-    def read() -> None:
-        with suppress(OSError):
-            while piece := source.recv(PIECE):
-                pieces.put((time.monotonic() + seconds, piece))
-        pieces.put((0.0, b""))
 
     def write() -> None:
         with suppress(OSError):
@@ -96,5 +96,10 @@ def _carry(source: socket.socket, target: socket.socket, seconds: float) -> None
                 target.sendall(item[1])
             target.shutdown(socket.SHUT_WR)
 
-    for work in (read, write):
-        threading.Thread(target=work, daemon=True).start()
+    writing = threading.Thread(target=write, daemon=True)
+    writing.start()
+    with suppress(OSError):
+        while piece := source.recv(PIECE):
+            pieces.put((time.monotonic() + seconds, piece))
+    pieces.put((0.0, b""))
+    writing.join()

@@ -86,6 +86,9 @@ PURE = {
     "comparing": {"model", "errors", "canonical", "naming"},
     "peers.base": {"model", "policy", "digests"},
     "brake": {"model", "report", "peers.base"},
+    "tasks": {"errors", "canonical"},
+    "nudges": {"errors", "log", "tasks"},
+    "handout": {"model", "report", "tasks"},
     "stage": {"model", "native", "peers.documents", "peers.protobuf"},
     "letters": {"model", "errors", "naming", "native", "wire", "peers.documents", "peers.layout"},
     "story": {"model", "wire", "letters"},
@@ -102,7 +105,7 @@ TERMINAL = {"__main__", "cli", "shown", "terminal"}
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
-        ["engine", "reconcile", "mending", "full", "quick", "progress", "run", "fates", "held", "disputes", "decision"],
+        ["engine", "reconcile", "mending", "full", "quick", "progress", "run", "fates", "held", "disputes", "decision", "shards"],
         {*CONCRETE, "wiring", "service", "events", "config", "stage", "preview", "replay"},
     ),
     "a replay and a preview build nothing": (["replay", "preview", "facts"], {"wiring", "service", "events", "config"}),
@@ -113,7 +116,7 @@ NEVER = {
     ),
     "comparing does not act": (["full", "quick"], {"engine", "mending", "reconcile", "run", "store"}),
     "the store knows no run": (
-        ["store", "conflicts"],
+        ["store", "conflicts", "parts"],
         {"engine", "reconcile", "run", "wiring", "service", "events", "tracker", "config", "policy", "merge"},
     ),
     "the tracker builds nothing": (["tracker"], {"engine", "reconcile", "run", "wiring", "service", "events", "config"}),
@@ -251,6 +254,9 @@ BUILDERS = {
     "FirestorePeer",
     "Firestore",
     "Store",
+    "CloudTasksClient",
+    "CloudTasks",
+    "Nudges",
 }
 
 

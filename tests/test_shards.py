@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from queue_of_tasks import QueueOfTasks
 from world import World
 
+from bench.shards import measure
 from shared.canonical import SLOTS, slot_of
 from shared.errors import AlreadyRunning, BadRequest, Transient
 from shared.handout import COUNTS
@@ -393,3 +395,25 @@ def _machinery(w: Sharded, what: str, number: int, seen: list[Task]) -> None:
         pass
     finally:
         w.database.fault = lambda _: None
+
+
+# On real parts, each shard by a process of its own
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(300)
+def test_four_processes_on_shards_do_no_record_twice(tmp_path: Path, record_property: Any):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "four").mkdir()
+    one = measure(tmp_path / "one", 1, 300, 0.03)
+    four = measure(tmp_path / "four", 4, 300, 0.03)
+    assert one.changes == one.applied == four.changes == four.applied > 300
+    waves = 3  # branches, interests and members
+    tasks = 4 * waves
+    more = {name: four.billed[name] - one.billed[name] for name in one.billed}
+    assert more["deletes"] <= tasks, "leases"
+    assert more["writes"] <= 2 * tasks + 1 + waves, "lease and part of each shard, the plan, and its turn of each wave"
+    assert more["reads"] <= 10 * tasks + 12, "plan, lease, and what looks for more at a queue's end, of each shard"
+    record_property(
+        "figures", f"4 processes on 4 shards against 1: {one.seconds / four.seconds:.2f} times as fast; more billed: {more}"
+    )

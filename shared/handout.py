@@ -41,12 +41,12 @@ class Part:
         for name, tally in other.directions.items():
             directions.setdefault(name, Tally()).add(tally)
         conflicts, billed = self.conflicts + other.conflicts, self.billed.plus(other.billed)
-        return Part(other.done, directions, conflicts, billed, other.stopped_by or self.stopped_by)
+        return Part(other.done, directions, conflicts, billed, other.stopped_by)
 
 
 def part_of(report: Report) -> Part:
-    """Return what a shard's attempt did."""
-    done = report.failure is None
+    """Return what a shard's attempt did. One whose time was over is not done: called again, it goes on."""
+    done = report.failure is None and report.stopped_by != "time"
     return Part(done, report.directions, len(report.conflicts), report.billed, report.stopped_by)
 
 
@@ -116,7 +116,7 @@ class HandOut:
         """Return what the whole run did, as a run's report says it."""
         whole = Part(billed=self.billed)
         for part in self.parts.values():
-            whole = whole.plus(part)
+            whole = replace(whole.plus(part), stopped_by=whole.stopped_by or part.stopped_by)
         report = Report(self.pair, self.run_id, self.started_at, dict(whole.directions), brakes=list(self.brakes))
         report.billed, report.stopped_by = whole.billed, whole.stopped_by
         return report.as_json() | {"conflicts": whole.conflicts, "handed_out": self.summary()}

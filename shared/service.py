@@ -260,6 +260,8 @@ def shard(request: Request, call: Call) -> Answer:
     if report is None:
         return call.answer(True, {"note": note}, []), 200
     errors = [_failure(asked.pair, report.failure)] if report.failure else []
+    if report.stopped_by == "time":
+        errors.append({"pair": asked.pair, "kind": "TimeIsOver", "message": "called again, the shard goes on", "retry": True})
     return call.answer(not errors, {"pairs": {asked.pair: report.as_json()}}, errors), 500 if errors else 200
 
 

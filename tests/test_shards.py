@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,22 @@ def test_a_shard_that_fails_is_tried_again_and_its_figures_add_up():
     w.check(the_keys(w))
     for name in ("django_to_firestore", "firestore_to_django"):
         assert w.record()["result"]["directions"][name]["applied"] == 20, name
+
+
+def test_a_shard_whose_time_is_over_is_not_done_and_goes_on_when_it_is_called_again():
+    w = Sharded()
+    w.edit_both_sides()
+    w.begin()
+    w.pair = replace(w.pair, run_time=timedelta(0))
+    for task in w.tasks.waiting:
+        report, _ = w.carry(task)
+        assert report is not None
+        assert report.stopped_by == "time"
+    assert w.record()["status"] == "handed_out"
+    w.pair = replace(w.pair, run_time=timedelta(minutes=8))
+    w.finish()
+    w.check(the_keys(w))
+    assert (w.record()["status"], w.record()["result"]["left_over"]) == ("done", False)
 
 
 def test_a_run_whose_shards_died_for_good_is_noticed_and_taken_over():

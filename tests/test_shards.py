@@ -307,6 +307,17 @@ def test_a_brake_counts_over_all_shards_and_holds_in_each():
     assert sum(w.f_values(f"x{number}") is None for number in range(60)) == 56
 
 
+def test_a_backlog_that_no_brake_can_be_about_is_not_looked_through():
+    w = Sharded()
+    w.edit_both_sides()
+    w.django.pending_deletes = None  # type: ignore[assignment, method-assign]
+    assert w.begin().failure is None
+    w.finish()
+    for number in range(60):
+        w.d_save(f"x{number}", a=number)
+    assert w.begin().failure is not None, "and one that it may be about is"
+
+
 def test_deletes_that_come_after_the_hand_out_wait_for_the_next_run():
     w = Sharded()
     for number in range(20):

@@ -38,6 +38,12 @@ def resolve_conflict(request: Request) -> ResponseReturnValue:
 
 
 @functions_framework.http
+def sync_shard(request: Request) -> ResponseReturnValue:
+    """Carry one shard of a run that was handed out; Cloud Tasks calls this."""
+    return service.answering(request, lambda call: service.shard(request, call), role=Role.OPERATOR)
+
+
+@functions_framework.http
 def sync_health(request: Request) -> ResponseReturnValue:
     """Say whether all is well: 200, or 503 with what needs somebody."""
     return service.answering(request, service.health, method="GET", role=Role.VIEWER)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -44,8 +45,10 @@ class Backend:
         log: Path | None = None,
         manage: Path = MANAGE,
         database_url: str | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        """Describe the backend. `token` is what the sync presents; so many `members` are seeded into the database."""
+        """Describe the backend. `token` is what the sync presents; so many `members` are seeded into the database; `env` is
+        added to its environment."""
         self._folder, self._token, self._members, self._manage = folder, token, members, manage
         self._port = port or free_port()
         self._log = log or folder / "backend.log"
@@ -53,7 +56,7 @@ class Backend:
             "DATABASE_URL": database_url or os.environ.get("DATABASE_URL", f"sqlite:///{folder / 'django.sqlite3'}"),
             "DJANGO_SECRET_KEY": secret_key,
             "DJANGO_ALLOWED_HOSTS": f"{HOST},localhost",
-        }
+        } | dict(env or {})
         self.site = f"http://{HOST}:{self._port}"
         self.url = self.site + API
         # --insecure: Django serves the admin's style sheets, which a production server would get from elsewhere.

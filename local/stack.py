@@ -18,6 +18,7 @@ from local.errors import StackError
 from local.ports import HOST, port_from
 from local.process import Child
 from local.secrets import SecretServer, read_secrets, write_secrets
+from local.tasks import TaskServer
 from local.triggers import triggers
 from local.web import answers, call
 
@@ -36,6 +37,8 @@ class Stack:
     `{"track_member_changes": "members/{id}"}`; by default, what sync.yaml says. `root` is where functions/, shared/,
     backend/ and sync.yaml lie. Always starts an emulator of its own, since one that runs already posts its events elsewhere.
     `events` is the HOST:PORT of whatever takes those events instead of the functions; `database_url` the backend's database.
+    With `tasks` there is a task queue, which makes so many calls at once, to `functions_url` if that is not the functions' own:
+    only then are runs handed out in shards, and changes carried in real time.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class Stack:
         root: Path = ROOT,
         events: str | None = None,
         database_url: str | None = None,
+        tasks: int = 0,
+        functions_url: str = "",
     ) -> None:
         """Describe the stack; nothing starts, and nothing is deleted, before `with`."""
         self.folder, self.project = folder.resolve(), PROJECT
@@ -57,6 +62,8 @@ class Stack:
         self._keep, self._triggers, self._members = keep, triggers, members
         self._functions_env, self._with_backend, self._root = dict(functions_env or {}), backend, root
         self._events, self._database_url = events, database_url
+        self._tasks, self.functions_url = tasks, functions_url
+        self._task_server: TaskServer | None = None
         self._exits = ExitStack()
         self.emulator: Emulator
         self.backend: Backend | None = None
@@ -89,12 +96,15 @@ class Stack:
 
     def _choose_ports(self) -> None:
         self._ports = {part: port_from(f"BOTHWAYS_{part.upper()}_PORT") for part in PARTS}
+        self._called_url = self.functions_url or f"http://{HOST}:{self._ports['functions']}"
         self.functions_url = f"http://{HOST}:{self._ports['functions']}"
 
     def _start(self, exits: ExitStack) -> None:
         """Start in this order, so that each part finds what it needs; ExitStack stops in the reverse."""
         self._secret_server = SecretServer(self._secrets_file, project=self.project, port=self._ports["secrets"])
         exits.enter_context(self._secret_server)
+        if self._tasks:
+            self._task_server = exits.enter_context(TaskServer(port=self._ports["tasks"], at_once=self._tasks))
         self.emulator = exits.enter_context(self._described_emulator())
         exits.callback(self._save_documents)
         if self._with_backend:
@@ -124,6 +134,7 @@ class Stack:
             log=self.logs / "backend.log",
             manage=self._root / "backend" / "manage.py",
             database_url=self._database_url,
+            env=self._task_env and self._task_env | {"TASK_TOKEN": self.operator_token, "NUDGE_PAIR": "members"},
         )
 
     def _described_functions(self) -> Child:
@@ -211,7 +222,15 @@ class Stack:
             "SYNC_OPEN_TRACKERS": "1",  # the emulator's events carry no token
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": f"{HOST},localhost",
-        }
+        } | self._task_env
+
+    @property
+    def _task_env(self) -> dict[str, str]:
+        """What a process must know to add tasks; the local server takes the queue's name as it comes."""
+        if self._task_server is None:
+            return {}
+        queue = f"projects/{self.project}/locations/local/queues/bothways"
+        return {"CLOUD_TASKS_HOST": self._task_server.address, "TASK_QUEUE": queue, "FUNCTIONS_URL": self._called_url}
 
     def firestore(self) -> "Client":
         """Return a new client of the emulator, with an owner's rights."""
@@ -221,7 +240,7 @@ class Stack:
             return Client(project=self.project)
 
 
-PARTS = ("secrets", "emulator", "backend", "functions")
+PARTS = ("secrets", "emulator", "backend", "functions", "tasks")
 DOCUMENTS = "firestore"
 LOCK = "lock"
 

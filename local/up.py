@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print("starting Firestore, Django and the functions ...")
-    with Stack(options.folder, keep=options.keep, members=options.members) as stack:
+    with Stack(options.folder, keep=options.keep, members=options.members, tasks=1) as stack:
         write_env(stack)
         for line in welcome(stack):
             console.print(line)

@@ -57,6 +57,13 @@ class Brakes:
             self._look(way, way.source.pending_deletes(way.scope), lambda: _waiting(way))
         return self._sorted_out(way.names, deletes)
 
+    def look(self, way: Way) -> None:
+        """Decide about all the deletes that wait on a way before any of them is met. A queue with no more changes than deletes
+        may pass need not be looked through for them."""
+        waiting = way.source.pending(way.scope)
+        if waiting > FEW and waiting > _limit(way):
+            self._look(way, way.source.pending_deletes(way.scope), lambda: _waiting(way))
+
     def held_of(self, way: Way, deletes: Collection[str]) -> frozenset[str]:
         """Return those of these deletes, all that there are, that may not pass. They are in no queue."""
         if way.names not in self.found:
@@ -65,7 +72,7 @@ class Brakes:
 
     def _look(self, way: Way, waiting: int, ids: Callable[[], Iterable[str]]) -> None:
         deletes = self._passed[way.names] + waiting
-        limit = FEW if deletes <= FEW else max(FEW, int(SHARE * way.records()))
+        limit = FEW if deletes <= FEW else _limit(way)
         self._limits[way.names] = limit
         if deletes <= limit:
             return
@@ -83,6 +90,10 @@ class Brakes:
             return deletes - self._plans[names]
         self._passed[names] += len(deletes)
         return frozenset()
+
+
+def _limit(way: Way) -> int:
+    return max(FEW, int(SHARE * way.records()))
 
 
 def _waiting(way: Way) -> Iterable[str]:

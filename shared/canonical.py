@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import zlib
 from collections.abc import Mapping
 from decimal import Decimal
 from json.encoder import encode_basestring
@@ -16,6 +17,8 @@ from shared.errors import TerminalRecord
 from shared.model import Json, RecordId, Stamp
 
 BUCKETS = 4096
+SLOTS = 64
+"""Queue entries in Firestore carry one of so many numbers; n shards of a queue take every nth of them each."""
 
 
 def canonical(value: Json) -> str:
@@ -90,6 +93,12 @@ def bucket_of(record: RecordId, buckets: int = BUCKETS) -> int:
     """Return the bucket of a record, 0 to `buckets` - 1. Coarser buckets are this one modulo their number."""
     start = hashlib.sha256(f"{record.tenant or ''}\0{record.key}".encode()).digest()[:4]
     return int.from_bytes(start) % buckets
+
+
+def slot_of(record: RecordId, slots: int = SLOTS) -> int:
+    """Return the slot of a record by its key alone, 0 to `slots` - 1: the REST contract's `shard=i/n` is slot i of n. Where n
+    divides 64, it is this modulo n, so one shard has the same records in both queues."""
+    return zlib.crc32(record.key.encode(errors="surrogatepass")) % slots
 
 
 def conflict_id(record: RecordId, field: str, one: Stamp, other: Stamp) -> str:

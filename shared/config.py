@@ -60,13 +60,16 @@ class EntitySpec(Part):
 
 
 class Limits(Part):
-    """How much at a time, for how long, and at what cost: `billed_operations` are those of one run."""
+    """How much at a time, for how long, and at what cost: `billed_operations` are those of one run. From `shard_threshold`
+    waiting changes on, a run is handed out to other instances in so many `shards`, where there is a task queue."""
 
     page_size: int = Field(500, ge=1, le=1000)
     run_seconds: float = Field(480, gt=0, le=1700)
     retry_attempts: int = Field(10, ge=1)
     retry_hours: float = Field(24, ge=0)
     billed_operations: int | None = Field(None, ge=1)
+    shard_threshold: int | None = Field(None, ge=1)
+    shards: Literal[4, 8, 16, 32, 64] = 16
 
 
 class Health(Part):
@@ -82,6 +85,12 @@ class Schedule(Part):
 
     cron: str = Field("30 3 * * *", pattern=r"^\S+( \S+){4}$")
     time_zone: str = "Atlantic/Reykjavik"
+
+
+class RealTime(Part):
+    """A change is carried soon after it was made: with all that was made in the same so many seconds, and one more at most."""
+
+    seconds: float = Field(5, ge=1, le=3600)
 
 
 class RestQueueSpec(Part):
@@ -124,6 +133,7 @@ class PairSpec(Part):
     limits: Limits = Limits()
     health: Health = Health()
     schedule: Schedule = Schedule()
+    real_time: RealTime | None = None
 
     def mapped(self) -> list[mapping.Entity]:
         """Return the entities as the peers use them."""
@@ -213,7 +223,7 @@ def _filled(value: Any, environment: Mapping[str, str], place: str, problems: li
     return re.sub(r"\$\{(\w+)\}", found, value)
 
 
-_SECTIONS: Mapping[str, type[Part]] = {"limits": Limits, "health": Health, "schedule": Schedule}
+_SECTIONS: Mapping[str, type[Part]] = {"limits": Limits, "health": Health, "schedule": Schedule, "real_time": RealTime}
 _PARTS: Mapping[int, type[Part]] = {0: Settings, 2: PairSpec, 4: EntitySpec, 6: FieldSpec}
 
 

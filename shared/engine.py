@@ -45,10 +45,11 @@ def sync(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], lo
     AlreadyRunning if another run holds the pair. A peer's failure is in the report; nothing was acknowledged that was
     not applied.
     """
-    return execute(pair, order, store, now, log, _carry_both)
+    return execute(pair, order, store, now, log, carry_both)
 
 
-def _carry_both(run: Run, doing: bool) -> bool:
+def carry_both(run: Run, doing: bool) -> bool:
+    """Carry over what waits in the directions asked for; or, if not `doing`, return whether anything does."""
     waiting = False
     for name, source, target in directions(run):
         tally = run.report.directions.setdefault(name, Tally())

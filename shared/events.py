@@ -22,7 +22,7 @@ from shared.mapping import Entity
 from shared.model import Problem, parse_instant
 from shared.naming import state_id
 from shared.peers.documents import Snapshot, snapshot_of
-from shared.tracker import Poke, track
+from shared.tracker import QUEUED, Poke, track
 
 UNREADABLE = "this is no CloudEvent of Firestore that can be read"
 _FIRST_BYTES = b"\x0a\x12\x1a"
@@ -88,6 +88,9 @@ def _receive(event: CloudEvent, entity: str) -> None:
         try:
             done = track(peer, poke)
             log("tracked", done, "DEBUG", **log.record(poke.record))
+            nudges = wiring.nudges(peer.pair) if done in QUEUED else None
+            if nudges:
+                nudges.nudge()
         except TerminalRecord as error:
             id = state_id(poke.record.tenant, entity, poke.record.key)
             letter = {id: (None, Problem(error.code, str(error), record=poke.record))}

@@ -237,12 +237,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which part of a pair: entities in the order in which they are carried, one tenant or all, records a page."""
+    """Which part of a pair: entities in the order in which they are carried, one tenant or all, records a page, and of a
+    queue only the shard (i, n): the records whose slot modulo n is i."""
 
     pair: str
     entities: tuple[str, ...]
     tenant: str | None = None
     page_size: int = 500
+    shard: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,9 @@ class Watched:
         """As the peer does, like all that follows."""
         return self.peer.changes(scope)
 
+    def pending(self, scope: Scope) -> int:
+        return self.peer.pending(scope)
+
     def pending_deletes(self, scope: Scope) -> int:
         return self.peer.pending_deletes(scope)
 

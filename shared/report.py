@@ -129,6 +129,8 @@ class Report:
     failure: Failure | None = None
     stopped_by: Limit | None = None
     completed_at: datetime | None = None
+    handed_out: Mapping[str, Any] | None = None
+    """Into how many shards, and of which entities, where other instances carry the run on."""
     forecast: Billed | None = None
     plan: Sequence[Mapping[str, Any]] = ()
     plan_more: int = 0
@@ -169,6 +171,8 @@ class Report:
             body |= {"dry_run": True, **forecast, "plan": list(self.plan), "plan_more": self.plan_more}
         if self.reconciled:
             body["reconciled"] = {name: asdict(each) for name, each in self.reconciled.items()}
+        if self.handed_out:
+            body["handed_out"] = dict(self.handed_out)
         if self.resumed_from:
             body["resumed_from"] = self.resumed_from
         return body

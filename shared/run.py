@@ -17,11 +17,19 @@ from shared.peers.base import Peer
 from shared.prices import Prices
 from shared.report import Failure, Limit, Report
 from shared.retry import Patience
-from shared.store import CLOSING, Store
+from shared.store import Store
 
 LEASE = timedelta(minutes=2)
 """How long a lease lasts unless it is renewed, which a run does page by page."""
 PAGES_OF_A_BUDGET = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sharding:
+    """From how many waiting changes on a run is handed out to other instances, and in how many shards."""
+
+    threshold: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Pair:
     """Policies and types of each entity's fields; the conflicts of one that is missing fall to the last write."""
     beside: Callable[[], Executor] = Inline
     """Makes what does the calls that a run does not wait for."""
+
+    sharding: Sharding | None = None
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -156,7 +166,7 @@ class Run:
         return "budget" if self._is_dear() else None
 
     def _is_dear(self) -> bool:
-        spent = self.pair.billed.since(self.earlier).plus(CLOSING).total
+        spent = self.pair.billed.since(self.earlier).plus(self.store.closing).total
         self._dearest_step, self._spent = max(self._dearest_step, spent - self._spent), spent
         return self.budget is not None and self.report.got_somewhere and spent + self._dearest_step > self.budget
 
@@ -194,6 +204,10 @@ def _guarded(run: Run, step: Callable[[], None]) -> None:
 
 def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
     lease = run.store.lease(run.pair.name)
+    left = lease.left_by(run.report.started_at)
+    if left:
+        run.log("run_left_open", f"run {left} never ended: whoever carried it has died; this run takes its place", "WARNING")
+        lease = run.store.taken_over(lease)
     holder = lease.holder(run.report.started_at)
     if holder:
         raise AlreadyRunning(run.pair.name, holder)
@@ -206,8 +220,10 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
             work(run, True)
 
     _guarded(run, asked_and_done)
+    if run.report.handed_out:
+        return
     if began or run.report.failure or run.store.idle_is_news(lease, run.now()):
-        run.store.finish(run.report, run.add_up(CLOSING))
+        run.store.finish(run.report, run.add_up(run.store.closing))
 
 
 def _log_end(run: Run) -> None:
@@ -216,6 +232,8 @@ def _log_end(run: Run) -> None:
     stats = {"duration_seconds": seconds, "changes": report.moved}
     if report.failure:
         run.log("sync_fail", report.failure.message, "ERROR", stats=stats, retry=report.failure.retry)
+    elif report.handed_out:
+        run.log("sync_handed_out", f"run of pair {run.pair.name} goes on in {report.handed_out['shards']} shards", stats=stats)
     else:
         run.log("sync_ok", f"run of pair {run.pair.name} done: {report.moved} change(s)", stats=stats)
 

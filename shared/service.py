@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from flask import Request, current_app
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared import engine, wiring
+from shared import engine, shards, wiring
 from shared import reconcile as whole
 from shared import replay as replays
 from shared.bodies import parse
@@ -31,7 +31,7 @@ from shared.run import Order, Pair
 
 Answer = tuple[dict[str, Any], int]
 Text = Annotated[str, Field(min_length=1)]
-ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409, BodyTooLarge: 413}
+ANSWERED: Mapping[type[SyncError], int] = {BadRequest: 400, NotFound: 404, NotOpen: 409, AlreadyRunning: 409, BodyTooLarge: 413}
 _TRACE = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -249,7 +249,21 @@ def sync(request: Request, call: Call) -> Answer:
 
 def sync_asked(asked: SyncRequest, call: Call) -> Answer:
     """Carry over what waits in the queues that are asked for."""
-    return run_asked(asked, call, engine.sync)
+    return run_asked(asked, call, engine.sync if asked.dry_run else partial(shards.sync, tasks=wiring.tasks()))
+
+
+def shard(request: Request, call: Call) -> Answer:
+    """Carry one shard of a run that was handed out; 200 with a note if there is nothing to do."""
+    asked, log = parse(request, shards.ShardRequest), wiring.log().bind(requestId=call.request_id)
+    if asked.pair not in wiring.pairs():
+        raise BadRequest(f"pair: there is no pair {asked.pair!r}; there are: {', '.join(wiring.pairs())}")
+    report, note = shards.sync_shard(wiring.pairs()[asked.pair], asked, wiring.store(), wiring.now, log, wiring.tasks())
+    if report is None:
+        return call.answer(True, {"note": note}, []), 200
+    errors = [_failure(asked.pair, report.failure)] if report.failure else []
+    if report.stopped_by == "time":
+        errors.append({"pair": asked.pair, "kind": "TimeIsOver", "message": "called again, the shard goes on", "retry": True})
+    return call.answer(not errors, {"pairs": {asked.pair: report.as_json()}}, errors), 500 if errors else 200
 
 
 def reconcile(request: Request, call: Call) -> Answer:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from shared.model import TICK, Billed
 from shared.native import Native
 from shared.peers.documents import ALREADY_EXISTS, NOT_AS_SEEN, NOT_FOUND, OK, Contended, Documents, Snapshot, Write
-from shared.peers.protobuf import Within
+from shared.peers.protobuf import Within, has_values
 
 Fields = Mapping[str, Native]
 MOST_SEEN = 5000
@@ -178,4 +178,4 @@ def _follows(document: Snapshot, after: str | None) -> bool:
 
 
 def _has(document: Snapshot, equal: Fields) -> bool:
-    return document.exists and all(document.fields.get(name) == value for name, value in equal.items())
+    return document.exists and has_values(document.fields, equal)

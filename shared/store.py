@@ -36,6 +36,11 @@ class Lease:
         until = self.snapshot.fields.get("until")
         return str(self.snapshot.fields["run_id"]) if until is not None and until > now else None
 
+    def left_by(self, now: datetime) -> str | None:
+        """Return the id of the run that held the lease until it ran out, and never gave it back."""
+        until = self.snapshot.fields.get("until")
+        return str(self.snapshot.fields["run_id"]) if until is not None and until <= now else None
+
     @property
     def last(self) -> Mapping[str, Any]:
         """The last finished run: `run_id`, `completed_at`, `success`; empty before the first."""
@@ -45,14 +50,27 @@ class Lease:
 class Store(Conflicts):
     """State of all pairs, kept through `documents`."""
 
+    closing = CLOSING
+
     def on(self, documents: Documents) -> Store:
         """Return the same state, kept through other documents."""
         return type(self)(documents)
 
     def lease(self, pair: str) -> Lease:
         """Return who syncs the pair (one read)."""
-        path = f"{LEASES}/{state_id(pair)}"
+        path = self.lease_path(pair)
         return Lease(self.documents.get([path])[0][path])
+
+    def lease_path(self, pair: str) -> str:
+        """Return where the lease lies."""
+        return f"{LEASES}/{state_id(pair)}"
+
+    def taken_over(self, lease: Lease) -> Lease:
+        """Close the record of the run that left a lease, so that none of its shards does more; return the lease as it is then."""
+        pair, run_id = lease.snapshot.path.rpartition("/")[2], str(lease.snapshot.fields["run_id"])
+        ended = Write(f"{RUNS}/{pair}:{state_id(run_id)}", {"status": "abandoned"}, ("status",), True)
+        self.documents.write([ended, Write(lease.snapshot.path, {"until": None}, ("until",), lease.snapshot)])
+        return Lease(self.documents.get([lease.snapshot.path])[0][lease.snapshot.path])
 
     def begin(self, lease: Lease, report: Report, until: datetime) -> None:
         """Take the lease and open the run's record; AlreadyRunning if another run was faster."""
@@ -67,7 +85,7 @@ class Store(Conflicts):
 
     def renew(self, pair: str, until: datetime) -> None:
         """Hold the lease for longer. If another run has it by now, that one does: two runs at once do no harm."""
-        self._write([Write(f"{LEASES}/{state_id(pair)}", {"until": until}, ("until",), True)])
+        self._write([Write(self.lease_path(pair), {"until": until}, ("until",), True)])
 
     def finish(self, report: Report, now: datetime) -> None:
         """Write the run's record and give the lease back, unless another run holds it by now."""

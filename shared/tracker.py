@@ -20,6 +20,8 @@ from shared.peers.layout import Layout
 from shared.policy import decide
 
 ATTEMPTS = 8
+QUEUED = frozenset({"adopted", "deleted"})
+"""What `track` returns when it has put a change into the queue."""
 
 
 @dataclass(frozen=True, slots=True)

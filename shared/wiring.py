@@ -16,6 +16,7 @@ from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settin
 from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
 from shared.model import Scope
+from shared.nudges import Nudges
 from shared.peers.base import Peer
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
@@ -23,9 +24,10 @@ from shared.peers.ramp import Ramp
 from shared.peers.rest_queue import RestQueue
 from shared.prices import Prices
 from shared.retry import Backoff, Patience
-from shared.run import Pair
+from shared.run import Pair, Sharding
 from shared.secrets import Secrets
 from shared.store import Store
+from shared.tasks import CloudTasks, Tasks
 from shared.tokens import firebase_claims, google_claims
 
 AT_ONCE = 2
@@ -159,6 +161,30 @@ def log() -> Log:
 
 
 @cache
+def tasks() -> Tasks | None:
+    """Return the task queue that TASK_QUEUE names in full, or None; a local server's where CLOUD_TASKS_HOST names one. Its calls
+    go to FUNCTIONS_URL, in the name of the service account TASK_ACCOUNT if that is set."""
+    queue, host = os.environ.get("TASK_QUEUE"), os.environ.get("CLOUD_TASKS_HOST")
+    if not queue:
+        return None
+    from google.cloud.tasks_v2 import CloudTasksClient
+    from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+
+    client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=_insecure(host)) if host else None)
+    url, account = os.environ.get("FUNCTIONS_URL"), os.environ.get("TASK_ACCOUNT")
+    if not url:
+        raise ConfigError("the environment", ["FUNCTIONS_URL is not set; it is what a task's function is called under"])
+    return CloudTasks(client, queue, url, account, lambda: secrets().get("operator-token"))
+
+
+@cache
+def nudges(pair: str) -> Nudges | None:
+    """Return what nudges a pair; None if it is not synced in real time, or if there is no task queue."""
+    real_time, queue = settings().pairs[pair].real_time, tasks()
+    return Nudges(pair, real_time.seconds, queue, now, log()) if real_time and queue else None
+
+
+@cache
 def pairs() -> Mapping[str, Pair]:
     """Return all pairs, ready to run."""
     return {name: _pair(name, spec) for name, spec in settings().pairs.items()}
@@ -178,6 +204,7 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         prices=Prices(**_firestore_spec(settings()).prices.model_dump()),
         initial_winner=spec.initial_winner,
         entities={each.name: each for each in spec.mapped()},
+        sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
         beside=partial(ThreadPoolExecutor, 1, "beside"),
     )

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from shared.model import TICK, Billed
 from shared.native import Native
 from shared.peers.documents import Contended, Snapshot, Write
-from shared.peers.protobuf import Within
+from shared.peers.protobuf import Within, has_values
 
 ALREADY_EXISTS, NOT_FOUND, FAILED_PRECONDITION = 6, 5, 9
 
@@ -122,7 +122,7 @@ class MemoryFirestore:
     def _matching(self, collection: str, equal: Mapping[str, Native]) -> list[Snapshot]:
         start = collection + "/"
         rows = [each for path, each in self.documents.items() if path.startswith(start) and "/" not in path[len(start) :]]
-        return [each for each in rows if all(each.fields.get(name) == value for name, value in equal.items())]
+        return [each for each in rows if has_values(each.fields, equal)]
 
     def _status(self, write: Write) -> int:
         held = self.snapshot(write.path)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from stands import DjangoStand, EmulatorStand, MemoryFirestoreStand, MemoryStand, SimulatedBackendStand, Stand
 
-from shared.canonical import BUCKETS, bucket_of, record_hash
+from shared.canonical import BUCKETS, bucket_of, record_hash, slot_of
 from shared.digests import HASHES, Digest
 from shared.model import Acknowledgement, Action, Change, Outcome, RecordId, Scope, Stamp, Value, stamp_at
 from shared.peers.base import Asked, Teller
@@ -385,3 +386,29 @@ def test_reading_mends_a_hash_that_does_not_fit_and_queues_nothing(stand: Stand)
     assert stand.peer.hashed(SCOPE, "branch", range(bucket, bucket + 1), range(HASHES)) == [right]
     stand.deliver_events()
     assert pending(stand) == []
+
+
+@pytest.mark.parametrize("count", [4, 64])
+def test_shards_part_a_queue_and_a_record_lies_in_one_whichever_the_peer(stand: Stand, count: int):
+    for key in KEYS:
+        stand.save(key, name="first")
+    for key in KEYS[:3]:
+        stand.save(key, name="second")
+    stand.deliver_events()
+    seen: list[str] = []
+    for number in range(count):
+        pages = stand.peer.changes(replace(SCOPE, shard=(number, count), page_size=2))
+        keys = [change.record.key for page in pages for change in page.changes]
+        assert {slot_of(branch(key), count) for key in keys} <= {number}
+        seen += keys
+    everything = [change.record.key for page in stand.peer.changes(SCOPE) for change in page.changes]
+    assert sorted(seen) == sorted(everything)
+    assert set(seen) == set(KEYS)
+
+
+def test_a_queue_can_be_counted(stand: Stand):
+    assert stand.peer.pending(SCOPE) == 0
+    for key in KEYS[:3]:
+        stand.save(key, name="first")
+    stand.deliver_events()
+    assert stand.peer.pending(SCOPE) == 3

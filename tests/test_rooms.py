@@ -92,6 +92,9 @@ PURE = {
     "comparing": {"model", "errors", "canonical", "naming"},
     "peers.base": {"model", "policy", "digests"},
     "brake": {"model", "report", "peers.base"},
+    "tasks": {"errors", "canonical"},
+    "nudges": {"errors", "log", "tasks"},
+    "handout": {"model", "report", "tasks"},
     "stage": {"model", "native", "peers.documents", "peers.protobuf"},
     "letters": {"model", "errors", "naming", "native", "wire", "peers.documents", "peers.layout"},
     "story": {"model", "wire", "letters"},
@@ -108,7 +111,7 @@ TERMINAL = {"__main__", "cli", "cli_roles", "shown", "terminal"}
 NEVER = {
     # rooms: what none of them imports
     "the engine and reconcile know no vendor and build nothing": (
-        ["engine", "reconcile", "mending", "full", "quick", "progress", "run", "fates", "held", "disputes", "decision"],
+        ["engine", "reconcile", "mending", "full", "quick", "progress", "run", "fates", "held", "disputes", "decision", "shards"],
         {*CONCRETE, "wiring", "service", "events", "config", "stage", "preview", "replay"},
     ),
     "a replay and a preview build nothing": (["replay", "preview", "facts"], {"wiring", "service", "events", "config"}),
@@ -119,7 +122,7 @@ NEVER = {
     ),
     "comparing does not act": (["full", "quick"], {"engine", "mending", "reconcile", "run", "store"}),
     "the store knows no run": (
-        ["store", "conflicts"],
+        ["store", "conflicts", "parts"],
         {"engine", "reconcile", "run", "wiring", "service", "events", "tracker", "config", "policy", "merge"},
     ),
     "the tracker builds nothing": (["tracker"], {"engine", "reconcile", "run", "wiring", "service", "events", "config"}),
@@ -218,7 +221,7 @@ def test_google_is_imported_only_where_it_is_spoken_to():
     """Wiring does so too, but only when a client is wanted: a cold start for one function pays for no other."""
     assert {room for room, path in ROOMS.items() if at_import(path)} == {"peers.documents", "peers.protobuf", "events"}
     anywhere = {room for room, path in ROOMS.items() if any(map(is_google, names_imported(ast.walk(tree(path)))))}
-    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring", "tokens", "roles", "secrets"}
+    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring", "tasks", "tokens", "roles", "secrets"}
 
 
 def calls_at_import(module: ast.Module) -> Iterator[str]:
@@ -257,6 +260,9 @@ BUILDERS = {
     "FirestorePeer",
     "Firestore",
     "Store",
+    "CloudTasksClient",
+    "CloudTasks",
+    "Nudges",
 }
 
 

@@ -66,7 +66,7 @@ def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], nobody
 @pytest.fixture(scope="module")
 def apps() -> dict[str, Any]:
     """Every function as a Flask application of its own, as in production."""
-    http = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_health")
+    http = ("bidirectional_sync", "sync_shard", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_health")
     kinds = dict.fromkeys(http, "http") | {"track_member_changes": "cloudevent"}
     return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}
 
@@ -222,6 +222,18 @@ BODIES = {
     ),
     "an entity that the pair has not": ({"pair": "members", "entities": ["ghost"]}, ["entities: there is no entity 'ghost'"]),
 }
+SHARD = {"pair": "members", "run": "never", "entity": "member", "shard": 0, "of": 16}
+SHARDS = {
+    "nothing": ({}, ["pair: Field required", "run: Field", "valid: pair, run, entity, shard, of"]),
+    "an unknown pair": (SHARD | {"pair": "ghosts"}, ["pair: there is no pair 'ghosts'", PAIRS]),
+    "an unknown entity": (SHARD | {"entity": "ghost"}, ["entity: there is no such entity", "there are: branch, interest"]),
+    "a shard out of range": (SHARD | {"shard": 16}, ["shard: 16 is out of range; of 16 there are 0 to 15"]),
+    "a shard below none": (SHARD | {"shard": -1}, ["shard: -1 is out of range"]),
+    "a text for a shard": (SHARD | {"shard": "1"}, ["shard: Input should be a valid integer"]),
+    "shards that are no such number": (SHARD | {"of": 5}, ["of: 5 is no number of shards; valid: 4, 8, 16, 32, 64"]),
+    "an empty run": (SHARD | {"run": ""}, ["run: String should have at least 1 character"]),
+    "an unknown field": (SHARD | {"shards": 16}, ["shards: Extra inputs are not permitted"]),
+}
 DIRECTIONS = {
     "a list for a direction": ({"direction": ["both"]}, ["direction: Input should be a valid string"]),
     "an unknown direction": (
@@ -286,6 +298,11 @@ def test_a_direction_that_there_is_not_is_answered_with_those_that_there_are(syn
 @pytest.mark.parametrize("sent, named", RECONCILES.values(), ids=RECONCILES)
 def test_a_reconcile_that_makes_no_sense_is_answered_with_what_does(apps, sent, named):
     is_answered_with_what_makes_sense(Function(apps["reconcile"]), sent, named)
+
+
+@pytest.mark.parametrize("sent, named", SHARDS.values(), ids=SHARDS)
+def test_a_shard_that_there_is_not_is_answered_with_those_that_there_are(apps, sent, named):
+    is_answered_with_what_makes_sense(Function(apps["sync_shard"]), sent, named)
 
 
 DECISIONS = {
@@ -406,7 +423,7 @@ def test_the_schedulers_repeats_of_one_attempt_share_a_run_id(sync):
 # A configuration that is wrong
 
 
-@pytest.mark.parametrize("name", ["bidirectional_sync", "reconcile", "resolve_conflict", "sync_health"])
+@pytest.mark.parametrize("name", ["bidirectional_sync", "sync_shard", "reconcile", "resolve_conflict", "sync_health"])
 def test_a_wrong_configuration_is_logged_with_every_problem_and_the_caller_is_told_only_that(
     apps, monkeypatch, tmp_path, name, capsys
 ):

@@ -1,6 +1,7 @@
 """Settings of the demo project, from the environment; what is not set is safe for one machine and nobody else.
 
-DATABASE_URL, DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, SYNC_QUEUE_SIGNING_KEYS (comma separated).
+DATABASE_URL, DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, SYNC_QUEUE_SIGNING_KEYS (comma separated);
+for real time TASK_QUEUE, NUDGE_PAIR, FUNCTIONS_URL, and TASK_ACCOUNT or TASK_TOKEN.
 """
 
 import os
@@ -110,6 +111,18 @@ SYNC_QUEUE = {
     ],
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")
+NUDGE = (
+    {
+        "queue": os.environ["TASK_QUEUE"],
+        "functions_url": os.environ.get("FUNCTIONS_URL", ""),
+        "pair": os.environ["NUDGE_PAIR"],
+        "seconds": 5,
+        "account": os.environ.get("TASK_ACCOUNT"),
+        "token": os.environ.get("TASK_TOKEN"),
+    }
+    if os.environ.get("TASK_QUEUE") and os.environ.get("NUDGE_PAIR")
+    else None
+)
 
 LOGGING = {
     "version": 1,

@@ -14,6 +14,7 @@ from django.db import connections
 from .adoption import Adoption, Known, adopt_delete, adopt_row, unadopted
 from .canonical import bucket_hash
 from .models import QueueEntry, RecordIndex
+from .nudging import nudge_after_commit
 from .registry import Entity, registry
 from .rows import Place, Row, chunks, rows_by_place
 
@@ -113,6 +114,8 @@ def adopt(entity: Entity, using: str, seen: Collection[Seen]) -> int:
         if adoption is not None:
             adopted.append((set_known(row, adoption.known), adoption))
     _write(adopted, using, now)
+    if adopted:
+        nudge_after_commit(using)
     return len(adopted)
 
 

@@ -44,6 +44,10 @@ class Peer(Protocol):
         """Return why the peer could not take a change as things are, as far as it can tell without writing anything."""
         ...
 
+    def pending(self, scope: Scope) -> int:
+        """Return about how many changes wait in the queue, cheaply; of other scopes too where no less can be asked."""
+        ...
+
     def pending_deletes(self, scope: Scope) -> int:
         """Return how many deletes wait in the queue."""
         ...

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Self
 
 from shared import wire
+from shared.canonical import SLOTS
 from shared.errors import TerminalRecord, Transient
 from shared.model import Acknowledgement, Change, Page, Problem, Scope, Stamp, Status
-from shared.native import loaded
+from shared.native import Native, loaded
 from shared.peers.documents import NOT_FOUND, OK, Documents, Snapshot, Write
 from shared.peers.firestore_apply import FirestoreApply
 from shared.peers.layout import CLOCK, QUEUE, RETENTION
@@ -35,6 +36,10 @@ class FirestorePeer(FirestoreApply):
                 return
             after = rows[-1].path.rpartition("/")[2]
 
+    def pending(self, scope: Scope) -> int:
+        """Return how many changes wait in the queue, by an aggregation."""
+        return self.documents.count(QUEUE, self._pending(scope))
+
     def pending_deletes(self, scope: Scope) -> int:
         """Return how many deletes wait in the queue, by an aggregation."""
         return self.documents.count(QUEUE, self._pending(scope) | {"action": "delete"})
@@ -43,10 +48,11 @@ class FirestorePeer(FirestoreApply):
         """Return how many documents an entity's collection has, by an aggregation."""
         return self.documents.count(self.layouts[scope.entities[0]].entity.collection_of(scope.tenant), {})
 
-    def _pending(self, scope: Scope) -> dict[str, str]:
+    def _pending(self, scope: Scope) -> dict[str, Native]:
         tenant = {"tenant": scope.tenant} if scope.tenant else {}
         entity = {"entity": scope.entities[0]} if len(scope.entities) == 1 else {}
-        return {"pair": self.pair, "sync_status": "pending"} | entity | tenant
+        shard = {"shard": tuple(range(scope.shard[0], SLOTS, scope.shard[1]))} if scope.shard else {}
+        return {"pair": self.pair, "sync_status": "pending", **entity, **tenant, **shard}
 
     def _queue_page(self, rows: Sequence[Snapshot]) -> Page:
         changes: list[Change] = []

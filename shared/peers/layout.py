@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import wire
-from shared.canonical import bucket_of, same
+from shared.canonical import bucket_of, same, slot_of
 from shared.errors import TerminalRecord
 from shared.index import Entry, Held, Index, adopt, index_of
 from shared.mapping import SYNC_FIELD, Entity
@@ -24,7 +24,6 @@ RETENTION = timedelta(days=30)
 TOMBSTONE_RETENTION = timedelta(days=365)
 EVENTS_ARE_LATE_BY = timedelta(days=3)
 """Events are delivered again for up to a day, then dropped."""
-SHARDS = 64
 LARGEST_DOCUMENT = 1_048_576
 NOTHING = Version()
 ROOM_FOR_VALUES = 1_000_000
@@ -117,7 +116,7 @@ class Layout:
     def entry(self, change: Change, now: datetime, replaced: Mapping[str, Native] | None = None) -> Write:
         """Return the queue entry of a change, with the values that it replaced where somebody may ask for them."""
         body = wire.change_to_json(change, stored)
-        bookkeeping = {"sync_status": "pending", "pair": self.pair, "created_at": now, "shard": bucket_of(change.record, SHARDS)}
+        bookkeeping = {"sync_status": "pending", "pair": self.pair, "created_at": now, "shard": slot_of(change.record)}
         more = {"replaced": dict(replaced)} if replaced else {}
         return Write(f"{QUEUE}/{body.pop('id')}", body | bookkeeping | more)
 

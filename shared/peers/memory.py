@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from shared.canonical import BUCKETS, bucket_of, record_hash
+from shared.canonical import BUCKETS, bucket_of, record_hash, slot_of
 from shared.digests import Digest, Hashed
 from shared.index import Entry, Held, adopt, index_of
 from shared.model import (
@@ -102,7 +102,9 @@ class MemoryPeer:
 
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield what is pending, in the order in which it was queued."""
-        wanted = [each for each in self.queue.values() if self.labels[each.id] == "pending" and self._within(each.record, scope)]
+        queued = (each for each in self.queue.values() if self.labels[each.id] == "pending")
+        number, count = scope.shard or (0, 1)
+        wanted = [each for each in queued if self._within(each.record, scope) and slot_of(each.record, count) == number]
         for start in range(0, max(len(wanted), 1), scope.page_size):
             yield Page([each for each in wanted[start : start + scope.page_size] if self.labels[each.id] == "pending"])
 
@@ -141,6 +143,10 @@ class MemoryPeer:
     def refuses(self, change: Change) -> Problem | None:
         """Return None."""
         return None
+
+    def pending(self, scope: Scope) -> int:
+        """Return how many changes wait in the queue."""
+        return sum(len(page) for page in self.changes(scope))
 
     def pending_deletes(self, scope: Scope) -> int:
         """Return how many deletes wait."""

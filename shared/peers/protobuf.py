@@ -89,8 +89,20 @@ def _filter(name: str, op: str, value: Native) -> dict[str, Any]:
 
 
 def equal_filters(equal: Mapping[str, Native]) -> list[dict[str, Any]]:
-    """Return the filters of a query for documents with these values, texts or integers."""
-    return [_filter(name, "EQUAL", value) for name, value in equal.items()]
+    """Return the filters of a query for documents with these values, texts or integers; a tuple of integers, 30 at most, stands
+    for any one of them."""
+    return [_one_of(name, value) if isinstance(value, tuple) else _filter(name, "EQUAL", value) for name, value in equal.items()]
+
+
+def _one_of(name: str, numbers: tuple[int, ...]) -> dict[str, Any]:
+    listed = {"array_value": {"values": [{"integer_value": number} for number in numbers]}}
+    return {"field_filter": {"field": {"field_path": name}, "op": "IN", "value": listed}}
+
+
+def has_values(fields: Mapping[str, Native], equal: Mapping[str, Native]) -> bool:
+    """Return whether a document is one that `equal_filters` lets through."""
+    wanted = {name: each if isinstance(each, tuple) else (each,) for name, each in equal.items()}
+    return all(fields.get(name) in each for name, each in wanted.items())
 
 
 def within_filters(within: Within) -> list[dict[str, Any]]:

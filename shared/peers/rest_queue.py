@@ -65,7 +65,10 @@ class RestQueue:
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield the pending changes, page by page."""
         query = (
-            [("entity", entity) for entity in scope.entities] + _tenant(scope) + [("limit", str(min(scope.page_size, MAX_ITEMS)))]
+            [("entity", entity) for entity in scope.entities]
+            + _tenant(scope)
+            + ([("shard", "{}/{}".format(*scope.shard))] if scope.shard else [])
+            + [("limit", str(min(scope.page_size, MAX_ITEMS)))]
         )
         for body in self._pages("changes/", query):
             yield self._expect(body, "changes/", lambda body: self._page(_list(body["results"])))
@@ -114,6 +117,10 @@ class RestQueue:
     def refuses(self, change: Change) -> Problem | None:
         """Return None."""
         return None
+
+    def pending(self, scope: Scope) -> int:
+        """Return how many changes of all entities wait in the queue."""
+        return self.status(scope).pending
 
     def pending_deletes(self, scope: Scope) -> int:
         """Return how many deletes wait, by looking through the queue."""

@@ -92,6 +92,10 @@ class StandIn:
             self._ahead = self.played.status(Scope("", entities)).now - self.now()
         return self.now() + (self._ahead or timedelta())
 
+    def pending(self, scope: Scope) -> int:
+        """Return how many changes wait and were not acknowledged here."""
+        return sum(len(page) for page in self.changes(scope))
+
     def pending_deletes(self, scope: Scope) -> int:
         """Return how many deletes wait."""
         return sum(change.deletes for page in self.changes(scope) for change in page.changes)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
+from zlib import crc32
 
 import requests
 from syncqueue.canonical import bucket_hash, record_hash
@@ -71,7 +72,9 @@ class Server:
     def _read(self, path: str, query: list[tuple[str, str]]) -> dict[str, Any] | None:
         asked = dict(query)
         if path == "changes/":
-            return self._page(query, self._pending([each for name, each in query if name == "entity"], asked.get("tenant")))
+            found = self._pending([each for name, each in query if name == "entity"], asked.get("tenant"))
+            number, count = map(int, asked.get("shard", "0/1").split("/"))
+            return self._page(query, [each for each in found if crc32(each[1]["key"].encode()) % count == number])
         if path == "records/":
             page = self._page(query, self._places(asked["entity"], asked.get("tenant"), asked))
             return page and page | {"results": self.backend.records(page["results"])}

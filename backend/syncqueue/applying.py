@@ -172,9 +172,11 @@ def _delete(page: Page, folded: dict[Record, tuple[State, dict[int, Outcome]]], 
     stuck: list[Record] = []
     for entity in reversed(list(registry().entities.values())):
         leaving = [record for record, (state, _) in folded.items() if record[0] == entity.name and state.leaving]
+        if not leaving:
+            continue
         try:
             with transaction.atomic(using=using):
-                touched = remove(entity, using, [folded[record][0] for record in leaving]) if leaving else set()
+                touched = remove(entity, using, [folded[record][0] for record in leaving])
         except (ProtectedError, RestrictedError, IntegrityError):
             stuck += leaving
             continue

@@ -26,10 +26,12 @@ def canonical(value: Any) -> bytes:
 
 
 def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
         return encode_basestring(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, int):
         return _integer(value)
     if isinstance(value, float):
@@ -79,14 +81,19 @@ def plain(value: Any) -> Any:
 
 def same(a: Any, b: Any) -> bool:
     """Return whether two values are one value: equal canonical JSON."""
+    if a is b:
+        return True
     if type(a) is type(b) and isinstance(a, str | int | None):
         return bool(a == b)  # the usual case, without the detour
     return canonical(a) == canonical(b)
 
 
+_OF_NULL = hashlib.sha256(b"null").hexdigest()[:16]
+
+
 def fingerprint(value: Any) -> str:
     """Return the first 16 hex digits of SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical(value)).hexdigest()[:16]
+    return _OF_NULL if value is None else hashlib.sha256(canonical(value)).hexdigest()[:16]
 
 
 def record_hash(tenant: str, key: str, fields: Mapping[str, Any]) -> int:

@@ -16,7 +16,7 @@ def decide_on(state: State, change: Change, mode: str) -> Decision:
     if not decision.held.live or decision.outcome == "held":
         return decision
     values = decision.held.values or {}
-    lacking = [field.name for field in state.entity.fields.values() if field.required and values.get(field.name) is None]
+    lacking = [name for name in state.entity.needed if values.get(name) is None]
     if not lacking:
         return decision
     fields = dict.fromkeys(lacking, "never null, and not given")

@@ -12,12 +12,12 @@ from typing import Any
 from django.db import connections
 
 from .adoption import Adoption, Known, adopt_delete, adopt_row, unadopted
+from .bulk import insert_blank, large_batches, update_index
 from .canonical import bucket_hash
 from .models import QueueEntry, RecordIndex
 from .registry import Entity, registry
 from .rows import Place, Row, chunks, rows_by_place
 
-INDEX_FIELDS = ["stamps", "prints", "values", "deleted", "updated_at"]
 LARGEST_ENTRY = 9 * 1024 * 1024  # an entry must fit into a page of 10 MiB
 
 
@@ -46,12 +46,6 @@ def place_bytes(tenant: str, key: str) -> bytes:
     return f"{key}\0{tenant}".encode()
 
 
-def blank_index(entity: str, place: Place) -> RecordIndex:
-    """Return a new, unsaved index row of which nothing is known."""
-    tenant, key = place
-    return RecordIndex(entity=entity, tenant=tenant, key=key, place=place_bytes(tenant, key), bucket=bucket_hash(tenant, key))
-
-
 def read_index(entity: str, using: str, places: Collection[Place]) -> dict[Place, RecordIndex]:
     """Return the index rows of these places, by place, without a lock."""
     found: dict[Place, RecordIndex] = {}
@@ -70,11 +64,11 @@ def lock_index(entity: str, using: str, places: Collection[Place], skip_locked: 
     ordered = sorted(set(places), key=lambda place: place_bytes(*place))
     locked: dict[Place, RecordIndex] = {}
     for part in chunks(ordered):
-        known = read_index(entity, using, part)
-        fresh = [blank_index(entity, place) for place in part if place not in known]
-        if fresh:
-            RecordIndex.objects.using(using).bulk_create(fresh, ignore_conflicts=True)
         wanted = RecordIndex.objects.using(using).filter(entity=entity, place__in=[place_bytes(*place) for place in part])
+        known = set(wanted.values_list("tenant", "key"))
+        fresh = [place for place in part if place not in known]
+        if fresh:
+            insert_blank(using, entity, [(*place, place_bytes(*place), bucket_hash(*place)) for place in fresh])
         if connections[using].features.has_select_for_update:
             wanted = wanted.select_for_update(skip_locked=skip_locked)
         locked |= {(row.tenant, row.key): row for row in wanted.order_by("place")}
@@ -91,13 +85,6 @@ def set_known(row: RecordIndex, known: Known) -> RecordIndex:
     row.stamps, row.prints, row.deleted = dict(known.stamps), dict(known.prints), known.deleted
     row.values = None if known.values is None else dict(known.values)
     return row
-
-
-def save_index(rows: Collection[RecordIndex], using: str) -> None:
-    """Write locked index rows in one statement a batch."""
-    if not rows:
-        return
-    RecordIndex.objects.using(using).bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=INDEX_FIELDS)
 
 
 def adopt(entity: Entity, using: str, seen: Collection[Seen]) -> int:
@@ -147,8 +134,11 @@ def _adoption(known: Known, one: Seen, now: datetime, origin: str) -> Adoption |
 
 
 def _write(adopted: list[tuple[RecordIndex, Adoption]], using: str, now: datetime) -> None:
-    save_index([row for row, _ in adopted], using)
-    QueueEntry.objects.using(using).bulk_create([_entry(row, adoption, now) for row, adoption in adopted])
+    if not adopted:
+        return
+    update_index(using, [(row.pk, adoption.known) for row, adoption in adopted])
+    with large_batches(using):
+        QueueEntry.objects.using(using).bulk_create([_entry(row, adoption, now) for row, adoption in adopted])
 
 
 def _entry(row: RecordIndex, adoption: Adoption, now: datetime) -> QueueEntry:

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from .registry import Entity, SyncedField, registry
 
-CHUNK = 500
+CHUNK = 1000  # the largest page; SQLite takes 32,766 values in a statement
 Place = tuple[str, str]  # tenant ("" for none) and key
 
 
@@ -93,6 +93,7 @@ def place_of(entity: Entity, instance: models.Model) -> Place:
 
 def read_rows(entity: Entity, using: str, found: models.QuerySet[Any], lock: bool = False) -> list[Row]:
     """Return the rows of a queryset; one with an empty key is no record and left out."""
+    found = found.order_by()
     if lock and connections[using].features.has_select_for_update:
         found = found.order_by("pk").select_for_update(no_key=connections[using].features.has_select_for_no_key_update)
     instances = [instance for instance in found if place_of(entity, instance)[1]]

@@ -1,7 +1,8 @@
 """The records that a request speaks of: locked, read, and free of drift."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import OperationalError, connections, transaction
 
@@ -16,13 +17,14 @@ LOCK_SECONDS = 3
 
 @dataclass
 class State:
-    """One record while a request is applied: the locked index row, the row, and what is held."""
+    """One record while a request is applied: the locked index row, the row, what is held, and the values as read."""
 
     entity: Entity
     place: Place
     index: RecordIndex
     row: Row | None
     held: Held
+    read: Mapping[str, Any] | None = None
 
     @property
     def leaving(self) -> bool:
@@ -37,7 +39,11 @@ def load(entity: Entity, using: str, places: Collection[Place]) -> dict[Place, S
     odd = [row for place, row in rows.items() if drifted(known_of(locked[place]), row)]
     if adopt_drift(entity, using, odd):
         locked |= read_index(entity.name, using, [row.place for row in odd])
-    return {place: State(entity, place, row, rows.get(place), held_of(row, rows.get(place))) for place, row in locked.items()}
+    return {place: _state(entity, place, row, rows.get(place)) for place, row in locked.items()}
+
+
+def _state(entity: Entity, place: Place, index: RecordIndex, row: Row | None) -> State:
+    return State(entity, place, index, row, held_of(index, row), row.values if row is not None else None)
 
 
 def held_of(index: RecordIndex, row: Row | None) -> Held:

@@ -4,7 +4,6 @@ Raises IntegrityError or DataError where the database refuses; the caller rolls 
 that is not here raises Unresolved before anything is written.
 """
 
-import copy
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,8 +12,8 @@ from django.db import models
 from .adoption import Known
 from .canonical import fingerprint, same
 from .edits import one_edit, unwatched
-from .index import known_of, save_index, set_known
-from .models import RecordIndex
+from .bulk import large_batches, update_index
+from .index import known_of
 from .references import Targets, missing, targets_of, wanted
 from .registry import Entity, SyncedField
 from .rows import Row, chunks, plain_rows
@@ -41,7 +40,7 @@ def store(entity: Entity, using: str, states: Sequence[State], loose: bool = Fal
     lacking = [(state, names) for state in live if (names := _unresolved(state, targets, loose))]
     if lacking:
         raise Unresolved(lacking)
-    with unwatched(using):
+    with unwatched(using), large_batches(using):
         instances = _store_rows(entity, using, live, targets)
         for link in entity.links:
             _store_links(link, using, [(state, instances[id(state)]) for state in live], targets)
@@ -68,14 +67,20 @@ def remove(entity: Entity, using: str, states: Collection[State]) -> set[tuple[s
     return touched - own
 
 
-def index_of(state: State) -> RecordIndex:
-    """Return a copy of the index row with what is held of the record now."""
-    held = state.held
-    prints = dict(state.index.prints)
-    if held.values is not None:
-        prints = {name: fingerprint(held.values.get(name)) for name in held.stamps}
-    hidden = held.values if held.deleted else None
-    return set_known(copy.copy(state.index), Known(held.stamps, prints, hidden, held.deleted or ""))
+def known_now(state: State) -> Known:
+    """Return what the index is to say of the record. A value that is as it was read keeps its fingerprint."""
+    held, index = state.held, state.index
+    values = held.values
+    if values is None:
+        return Known(held.stamps, index.prints, None, held.deleted or "")
+    read = state.read if state.read is not None else {}
+    prints = {
+        name: index.prints[name]
+        if name in read and name in index.prints and read[name] is values.get(name)
+        else fingerprint(values.get(name))
+        for name in held.stamps
+    }
+    return Known(held.stamps, prints, values if held.deleted else None, held.deleted or "")
 
 
 def violated(state: State, using: str) -> list[str]:
@@ -97,8 +102,10 @@ def _attname(instance: models.Model, name: str) -> str:
 
 def _save_changed(states: Collection[State], using: str) -> None:
     """Write the index rows that are not as they were: applying again writes nothing."""
-    rows = [(state, index_of(state)) for state in states]
-    save_index([row for state, row in rows if known_of(row) != known_of(state.index)], using)
+    known = [(state.index, known_now(state)) for state in states]
+    changed = [(row.pk, now) for row, now in known if now != known_of(row)]
+    if changed:
+        update_index(using, changed)
 
 
 def _unresolved(state: State, targets: Targets, loose: bool) -> list[str]:
@@ -144,7 +151,7 @@ def _differing(state: State) -> list[str]:
 def _instance(state: State, names: Collection[str], targets: Targets) -> models.Model:
     entity = state.entity
     if state.row is not None:
-        instance = copy.copy(state.row.instance)
+        instance = _twin(state.row.instance)
     else:
         instance = entity.model(**{entity.key.attname: entity.key.to_python(state.place[1])})
         if entity.tenant is not None:
@@ -154,6 +161,13 @@ def _instance(state: State, names: Collection[str], targets: Targets) -> models.
         value = (state.held.values or {}).get(name)
         setattr(instance, field.column.attname, _column_value(state, field, value, targets))
     return instance
+
+
+def _twin(instance: models.Model) -> models.Model:
+    """Return a shallow copy: what is written and then rolled back must leave no trace in the row that was read."""
+    twin = type(instance).__new__(type(instance))
+    twin.__dict__.update(instance.__dict__)
+    return twin
 
 
 def _column_value(state: State, field: SyncedField, value: Any, targets: Targets) -> Any:

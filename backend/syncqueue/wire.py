@@ -185,7 +185,10 @@ def storable(text: str) -> str:
     """Return `text`. Raise Unfit for what no database keeps: a zero character, half a surrogate pair."""
     if "\0" in text:
         raise Unfit("not-representable", "a zero character")
-    canonical_or_unfit(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unfit("not-representable", "half a surrogate pair") from None
     return text
 
 

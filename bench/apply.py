@@ -4,6 +4,7 @@
 be an apply whose index, locks, merging and answers cost nothing.
 """
 
+import gc
 import json
 import os
 import sys
@@ -56,6 +57,8 @@ def _interleaved(rows: int, page: int, repeat: int) -> dict[tuple[str, str], lis
     edited = sides.edits(created)
     plain = [sides.plain_create(created, page), sides.plain_update(edited, page)]
     ours = [sides.applied(created, "create", page), sides.applied(edited, "update", page)]
+    gc.collect()
+    gc.freeze()  # no server holds all the changes at once: walking them is no cost of either side
     taken: dict[tuple[str, str], list[float]] = {}
     for turn in range(repeat):
         left = []

@@ -160,9 +160,10 @@ def _claimed_twice(entity: Entity, states: dict[Record, State]) -> list[Record]:
     """Return the records that claim a unique value which another of this request claims: the order decides those."""
     claims: dict[tuple[Any, ...], list[Record]] = {}
     for record, state in states.items():
-        for names in entity.uniques:
-            values = tuple((state.held.values or {}).get(name, state.place) for name in names)
-            if state.held.live and None not in values:
+        held = state.held.values or {}
+        for names in entity.claims if state.held.live else ():
+            values = tuple([held.get(name, state.place) for name in names])
+            if None not in values:
                 claims.setdefault((names, str(values)), []).append(record)
     return sorted({record for records in claims.values() if len(records) > 1 for record in records})
 

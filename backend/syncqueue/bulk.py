@@ -1,11 +1,12 @@
 """Writes of many rows in one statement, where Django's own would take many times as long or many statements.
 
-PostgreSQL gets columns as arrays, SQLite the rows for one prepared statement; nothing leaves the process there.
+PostgreSQL gets them as one JSON text (its arrays of text are dear to put together), SQLite row by row into one prepared
+statement, which never leaves the process.
 """
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -16,16 +17,15 @@ from .adoption import Known
 from .models import RecordIndex
 
 TABLE = f'"{RecordIndex._meta.db_table}"'
-_BLANK = f"""INSERT INTO {TABLE} (entity, tenant, key, place, bucket, updated_at, stamps, prints, deleted)
-             {{rows}} ON CONFLICT DO NOTHING"""  # noqa: S608  # the name of our own table
-_BLANK_VALUES = "VALUES (%s, %s, %s, %s, %s, %s, '{}', '{}', '')"
-_BLANK_ARRAYS = """SELECT %s, tenant, key, place, bucket, %s, '{}', '{}', ''
-                   FROM UNNEST(%s::text[], %s::text[], %s::bytea[], %s::bigint[]) AS v (tenant, key, place, bucket)"""
-_SAVE = f'UPDATE {TABLE} SET updated_at = %s, stamps = %s, prints = %s, "values" = %s, deleted = %s WHERE id = %s'  # noqa: S608
-_SAVE_ARRAYS = f"""UPDATE {TABLE} AS r
-    SET updated_at = %s, stamps = v.stamps::jsonb, prints = v.prints::jsonb, "values" = v.hidden::jsonb, deleted = v.deleted
-    FROM UNNEST(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) AS v (stamps, prints, hidden, deleted, id)
-    WHERE r.id = v.id"""  # noqa: S608
+_BLANK = f"INSERT INTO {TABLE} (entity, tenant, key, place, bucket, updated_at, stamps, prints, deleted)"
+_BLANK_ROW = f"{_BLANK} VALUES (%s, %s, %s, %s, %s, %s, '{{}}', '{{}}', '') ON CONFLICT DO NOTHING"
+_BLANK_PAGE = f"""{_BLANK} SELECT %s, tenant, key, decode(place, 'hex'), bucket, %s, '{{}}', '{{}}', ''
+    FROM json_to_recordset(%s) AS v (tenant text, key text, place text, bucket bigint) ON CONFLICT DO NOTHING"""
+_SAVE_ROW = f'UPDATE {TABLE} SET updated_at = %s, stamps = %s, prints = %s, "values" = %s, deleted = %s WHERE id = %s'  # noqa: S608
+_SAVE_PAGE = f"""UPDATE {TABLE} AS r
+    SET updated_at = %s, stamps = v.stamps, prints = v.prints, "values" = v.hidden, deleted = v.deleted
+    FROM json_to_recordset(%s) AS v (id bigint, stamps jsonb, prints jsonb, hidden jsonb, deleted text)
+    WHERE r.id = v.id"""  # noqa: S608  # the name of our own table
 
 
 def insert_blank(using: str, entity: str, rows: Sequence[tuple[str, str, bytes, int]]) -> None:
@@ -33,21 +33,20 @@ def insert_blank(using: str, entity: str, rows: Sequence[tuple[str, str, bytes, 
     now = _now(using)
     with connections[using].cursor() as cursor:
         if connections[using].vendor == "postgresql":
-            cursor.execute(_BLANK.format(rows=_BLANK_ARRAYS), [entity, now, *_columns(rows)])
+            page = [{"tenant": row[0], "key": row[1], "place": row[2].hex(), "bucket": row[3]} for row in rows]
+            cursor.execute(_BLANK_PAGE, [entity, now, json.dumps(page)])
         else:
-            values = [(entity, tenant, key, place, bucket, now) for tenant, key, place, bucket in rows]
-            cursor.executemany(_BLANK.format(rows=_BLANK_VALUES), values)
+            cursor.executemany(_BLANK_ROW, [(entity, *row, now) for row in rows])
 
 
 def update_index(using: str, rows: Collection[tuple[int, Known]]) -> None:
     """Write what is known of records into their index rows, by primary key."""
     now = _now(using)
-    written = [(*_texts(known), pk) for pk, known in rows]
     with connections[using].cursor() as cursor:
         if connections[using].vendor == "postgresql":
-            cursor.execute(_SAVE_ARRAYS, [now, *_columns(written)])
+            cursor.execute(_SAVE_PAGE, [now, json.dumps([_page_row(pk, known) for pk, known in rows])])
         else:
-            cursor.executemany(_SAVE, [(now, *row) for row in written])
+            cursor.executemany(_SAVE_ROW, [(now, *_texts(known), pk) for pk, known in rows])
 
 
 @contextmanager
@@ -71,8 +70,8 @@ def _texts(known: Known) -> tuple[str, str, str | None, str]:
     return json.dumps(known.stamps), json.dumps(known.prints), hidden, known.deleted
 
 
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _page_row(pk: int, known: Known) -> dict[str, Any]:
+    return {"id": pk, "stamps": known.stamps, "prints": known.prints, "hidden": known.values, "deleted": known.deleted}
 
 
 def _now(using: str) -> Any:

@@ -36,7 +36,7 @@ def _text(value: Any) -> str:
         return _integer(value)
     if isinstance(value, float):
         return _float(value)
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):  # asking the abstract class is dear, and JSON holds dicts
         if not all(isinstance(key, str) for key in value):
             raise NotJson("a key that is no text")
         return "{" + ",".join(f"{encode_basestring(key)}:{_text(value[key])}" for key in sorted(value)) + "}"

@@ -98,21 +98,14 @@ def _change(raw: Mapping[str, Any]) -> Change:
 
 def _fit(change: Change, entity: Entity) -> None:
     """Raise Refused with the first code and every field that the columns would not store as sent."""
-    unfit: dict[str, Unfit] = {}
-    if not fits_key(entity, change.key):
-        code = "too-large" if "\0" not in change.key and len(change.key) > 20 else "not-representable"
-        unfit["key"] = Unfit(code, "the key column does not hold this key as it is")
-    checks: list[tuple[str, Any]] = [("key", change.key)]
-    if entity.tenant is not None:
-        checks.append(("tenant", change.tenant))
-    for name, text in checks:
-        try:
-            Text(entity.tenant.max_length if name == "tenant" and entity.tenant is not None else None).write(storable(text))
-        except Unfit as error:
-            unfit[name] = error
+    unfit = _unfit_place(change, entity)
     for name, value in change.fields.items():
+        field = entity.fields[name]
         try:
-            _fit_field(entity, name, value)
+            if value is not None:
+                field.kind.write(value)
+            elif field.required:
+                raise Unfit("required", "never null")
         except Unfit as error:
             unfit[name] = error
     if unfit:
@@ -122,8 +115,18 @@ def _fit(change: Change, entity: Entity) -> None:
         )
 
 
-def _fit_field(entity: Entity, name: str, value: Any) -> None:
-    if value is not None:
-        entity.fields[name].kind.write(value)
-    elif entity.fields[name].required:
-        raise Unfit("required", "never null")
+def _unfit_place(change: Change, entity: Entity) -> dict[str, Unfit]:
+    unfit: dict[str, Unfit] = {}
+    if not fits_key(entity, change.key):
+        code = "too-large" if "\0" not in change.key and len(change.key) > 20 else "not-representable"
+        unfit["key"] = Unfit(code, "the key column does not hold this key as it is")
+    try:
+        storable(change.key)
+    except Unfit as error:
+        unfit["key"] = error
+    if entity.tenant is not None:
+        try:
+            Text(entity.tenant.max_length).write(change.tenant)
+        except Unfit as error:
+            unfit["tenant"] = error
+    return unfit

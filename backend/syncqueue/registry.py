@@ -66,6 +66,11 @@ class Entity:
         return [field for field in self.fields.values() if field.refers_to]
 
     @cached_property
+    def claims(self) -> list[tuple[str, ...]]:
+        """The unique sets in which synced fields take part; the others are told apart by tenant and key, or unknown here."""
+        return [names for names in self.uniques if any(name in self.fields for name in names)]
+
+    @cached_property
     def needed(self) -> list[str]:
         """The names of the fields that a record cannot be made without."""
         return [field.name for field in self.fields.values() if field.required]

@@ -37,16 +37,17 @@ def store(entity: Entity, using: str, states: Sequence[State], loose: bool = Fal
     """
     live = [state for state in states if state.held.live]
     targets = targets_of(entity, using, live)
-    lacking = [(state, names) for state in live if (names := _unresolved(state, targets, loose))]
-    if lacking:
-        raise Unresolved(lacking)
+    lacking = [missing(state, targets) for state in live]
+    unresolved = [(state, left) for state, names in zip(live, lacking, strict=True) if (left := _unresolved(state, names, loose))]
+    if unresolved:
+        raise Unresolved(unresolved)
     with unwatched(using), large_batches(using):
         instances = _store_rows(entity, using, live, targets)
         for link in entity.links:
             _store_links(link, using, [(state, instances[id(state)]) for state in live], targets)
     _save_changed(states, using)
-    for state in live:
-        state.row = _row(state, instances[id(state)], missing(state, targets))
+    for state, names in zip(live, lacking, strict=True):
+        state.row = _row(state, instances[id(state)], names)
 
 
 def remove(entity: Entity, using: str, states: Collection[State]) -> set[tuple[str, tuple[str, str]]]:
@@ -108,9 +109,9 @@ def _save_changed(states: Collection[State], using: str) -> None:
         update_index(using, changed)
 
 
-def _unresolved(state: State, targets: Targets, loose: bool) -> list[str]:
+def _unresolved(state: State, lacking: list[str], loose: bool) -> list[str]:
     fields = state.entity.fields
-    return [name for name in missing(state, targets) if not loose or (fields[name].required and not fields[name].many)]
+    return [name for name in lacking if not loose or (fields[name].required and not fields[name].many)]
 
 
 def _store_rows(entity: Entity, using: str, states: Sequence[State], targets: Targets) -> dict[int, models.Model]:
@@ -137,29 +138,26 @@ def _store_rows(entity: Entity, using: str, states: Sequence[State], targets: Ta
 
 def _differing(state: State) -> list[str]:
     """Return the columns whose value in the row is not the one held."""
-    values = state.held.values or {}
     if state.row is None:
         return [field.name for field in state.entity.columns]
-    return [
-        field.name
-        for field in state.entity.columns
-        if field.name in values
-        and (field.name not in state.row.values or not same(state.row.values[field.name], values[field.name]))
-    ]
+    held, row = state.held.values or {}, state.row.values
+    names = [field.name for field in state.entity.columns if field.name in held]
+    return [name for name in names if name not in row or not same(row[name], held[name])]
 
 
 def _instance(state: State, names: Collection[str], targets: Targets) -> models.Model:
     entity = state.entity
-    if state.row is not None:
-        instance = _twin(state.row.instance)
-    else:
-        instance = entity.model(**{entity.key.attname: entity.key.to_python(state.place[1])})
+    held = state.held.values or {}
+    fields = [entity.fields[name] for name in names]
+    values = {field.column.attname: _column_value(state, field, held.get(field.name), targets) for field in fields}
+    if state.row is None:
+        values[entity.key.attname] = entity.key.to_python(state.place[1])
         if entity.tenant is not None:
-            setattr(instance, entity.tenant.attname, state.place[0])
-    for name in names:
-        field = entity.fields[name]
-        value = (state.held.values or {}).get(name)
-        setattr(instance, field.column.attname, _column_value(state, field, value, targets))
+            values[entity.tenant.attname] = state.place[0]
+        return entity.model(**values)
+    instance = _twin(state.row.instance)
+    for attname, value in values.items():
+        setattr(instance, attname, value)
     return instance
 
 
@@ -198,5 +196,7 @@ def _store_links(field: SyncedField, using: str, pairs: list[tuple[State, models
 
 def _row(state: State, instance: models.Model, lacking: list[str]) -> Row:
     """Return the row as it is stored now; what was left out of a loose write is not in its values."""
-    values = {name: value for name, value in (state.held.values or {}).items() if name not in lacking}
+    values = dict(state.held.values or {})
+    for name in lacking:
+        values.pop(name, None)
     return Row(instance.pk, *state.place, values, instance)

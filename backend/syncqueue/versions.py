@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 INVALID = frozenset({"malformed", "required", "type", "unique", "not-representable", "too-large", "forbidden"})
@@ -53,7 +54,7 @@ class Change:
     base: Mapping[str, str | None]
     deleted_base: Mapping[str, str]
 
-    @property
+    @cached_property
     def record(self) -> tuple[str, str, str]:
         return self.entity, self.tenant, self.key
 
@@ -69,7 +70,7 @@ class Change:
     @property
     def latest(self) -> str:
         """Return the largest stamp that `future` is judged by."""
-        return max([self.stamp, self.deleted or "", *map(self.stamp_of, self.fields)])
+        return max([self.stamp, self.deleted or "", *(stamp for name, stamp in self.stamps.items() if name in self.fields)])
 
 
 @dataclass(frozen=True)

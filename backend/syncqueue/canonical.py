@@ -20,7 +20,7 @@ class NotJson(ValueError):
 def canonical(value: Any) -> bytes:
     """Return the canonical JSON of `value` as UTF-8. Raise NotJson: NaN, past a double, lone surrogate, other types."""
     try:
-        return _text(value).encode()
+        return (encode_basestring(value) if type(value) is str else _text(value)).encode()
     except UnicodeEncodeError:
         raise NotJson("half a surrogate pair") from None
 

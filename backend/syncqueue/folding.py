@@ -36,5 +36,6 @@ def fold(state: State, changes: Sequence[tuple[int, Change]], mode: str) -> tupl
             outcomes[position] = refused
             continue
         after.held = decision.held
+        after.taken += (change,)
         outcomes[position] = decision
     return after, outcomes

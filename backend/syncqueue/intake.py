@@ -97,13 +97,13 @@ def _change(raw: Mapping[str, Any]) -> Change:
 
 
 def _fit(change: Change, entity: Entity) -> None:
-    """Raise Refused with the first code and every field that the columns would not store as sent."""
+    """Note what the columns are to hold. Raise Refused with the first code and every field that they would not store as sent."""
     unfit = _unfit_place(change, entity)
     for name, value in change.fields.items():
         field = entity.fields[name]
         try:
             if value is not None:
-                field.kind.write(value)
+                change.columns[name] = field.kind.write(value)
             elif field.required:
                 raise Unfit("required", "never null")
         except Unfit as error:

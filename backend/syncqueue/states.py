@@ -8,16 +8,17 @@ from django.db import OperationalError, connections, transaction
 
 from .index import adopt_drift, drifted, known_of, lock_index, read_index
 from .models import RecordIndex
-from .registry import Entity
+from .registry import Entity, SyncedField
 from .rows import Place, Row, rows_by_place
-from .versions import Held
+from .versions import Change, Held
 
 LOCK_SECONDS = 3
 
 
 @dataclass
 class State:
-    """One record while a request is applied: the locked index row, the row, what is held, and the values as read."""
+    """One record while a request is applied: the locked index row, the row, what is held, the values as read, and the
+    changes that were put on top."""
 
     entity: Entity
     place: Place
@@ -25,6 +26,14 @@ class State:
     row: Row | None
     held: Held
     read: Mapping[str, Any] | None = None
+    taken: tuple[Change, ...] = ()
+
+    def column_value(self, field: SyncedField, value: Any) -> Any:
+        """Return what the column is to hold for one of the values held; those of changes were worked out when judged."""
+        for change in self.taken:
+            if change.fields.get(field.name) is value:
+                return change.columns[field.name]
+        return field.kind.write(value)
 
     @property
     def leaving(self) -> bool:

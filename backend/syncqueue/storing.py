@@ -174,7 +174,7 @@ def _column_value(state: State, field: SyncedField, value: Any, targets: Targets
     if field.refers_to:
         tenant, key = wanted(state, field)[0]
         return targets.get((field.name, tenant, key))
-    return field.kind.write(value)
+    return state.column_value(field, value)
 
 
 def _store_links(field: SyncedField, using: str, pairs: list[tuple[State, models.Model]], targets: Targets) -> None:

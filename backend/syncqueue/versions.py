@@ -53,6 +53,7 @@ class Change:
     deleted: str | None
     base: Mapping[str, str | None]
     deleted_base: Mapping[str, str]
+    columns: dict[str, Any] = field(default_factory=dict, compare=False)  # its values as their columns take them, once judged
 
     @cached_property
     def record(self) -> tuple[str, str, str]:

@@ -72,6 +72,8 @@ def plain(value: Any) -> Any:
     """Return `value` with integral floats as integers: equal in canonical JSON, and stored alike by every database."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, str):
+        return value
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -12,11 +12,11 @@ from typing import Any
 from django.db import connections
 
 from .adoption import Adoption, Known, adopt_delete, adopt_row, unadopted
-from .bulk import insert_blank, large_batches, update_index
 from .canonical import bucket_hash
+from .index_table import IndexRow, insert_blank, known_places, select_index, update_index
 from .models import QueueEntry, RecordIndex
 from .registry import Entity, registry
-from .rows import Place, Row, chunks, rows_by_place
+from .rows import Place, Row, chunks, large_batches, rows_by_place
 
 LARGEST_ENTRY = 9 * 1024 * 1024  # an entry must fit into a page of 10 MiB
 
@@ -46,45 +46,34 @@ def place_bytes(tenant: str, key: str) -> bytes:
     return f"{key}\0{tenant}".encode()
 
 
-def read_index(entity: str, using: str, places: Collection[Place]) -> dict[Place, RecordIndex]:
+def read_index(entity: str, using: str, places: Collection[Place]) -> dict[Place, IndexRow]:
     """Return the index rows of these places, by place, without a lock."""
-    found: dict[Place, RecordIndex] = {}
-    for part in chunks(places):
-        wanted = [place_bytes(*place) for place in part]
-        rows = RecordIndex.objects.using(using).filter(entity=entity, place__in=wanted)
-        found |= {(row.tenant, row.key): row for row in rows}
-    return found
+    rows = [row for part in chunks(places) for row in select_index(using, entity, [place_bytes(*place) for place in part])]
+    return {(row.tenant, row.key): row for row in rows}
 
 
-def lock_index(entity: str, using: str, places: Collection[Place], skip_locked: bool = False) -> dict[Place, RecordIndex]:
+def lock_index(entity: str, using: str, places: Collection[Place], skip_locked: bool = False) -> dict[Place, IndexRow]:
     """Lock the index rows of these places, making those that lack; always in the same order, so as not to deadlock.
 
     With `skip_locked`, rows that another transaction holds are left out of the answer.
     """
-    ordered = sorted(set(places), key=lambda place: place_bytes(*place))
-    locked: dict[Place, RecordIndex] = {}
+    clause = "" if not connections[using].features.has_select_for_update else "FOR UPDATE"
+    ordered = sorted((place_bytes(*place), place) for place in set(places))
+    locked: dict[Place, IndexRow] = {}
     for part in chunks(ordered):
-        wanted = RecordIndex.objects.using(using).filter(entity=entity, place__in=[place_bytes(*place) for place in part])
-        known = set(wanted.values_list("tenant", "key"))
-        fresh = [place for place in part if place not in known]
+        wanted = [place for place, _ in part]
+        known = known_places(using, entity, wanted)
+        fresh = [(*pair, place, bucket_hash(*pair)) for place, pair in part if pair not in known]
         if fresh:
-            insert_blank(using, entity, [(*place, place_bytes(*place), bucket_hash(*place)) for place in fresh])
-        if connections[using].features.has_select_for_update:
-            wanted = wanted.select_for_update(skip_locked=skip_locked)
-        locked |= {(row.tenant, row.key): row for row in wanted.order_by("place")}
+            insert_blank(using, entity, fresh)
+        rows = select_index(using, entity, wanted, f"{clause} SKIP LOCKED" if clause and skip_locked else clause)
+        locked |= {(row.tenant, row.key): row for row in rows}
     return locked
 
 
-def known_of(row: RecordIndex) -> Known:
+def known_of(row: IndexRow | RecordIndex) -> Known:
     """Return the index row as a value."""
     return Known(row.stamps, row.prints, row.values, row.deleted)
-
-
-def set_known(row: RecordIndex, known: Known) -> RecordIndex:
-    """Put a value into the index row, unsaved."""
-    row.stamps, row.prints, row.deleted = dict(known.stamps), dict(known.prints), known.deleted
-    row.values = None if known.values is None else dict(known.values)
-    return row
 
 
 def adopt(entity: Entity, using: str, seen: Collection[Seen]) -> int:
@@ -93,12 +82,12 @@ def adopt(entity: Entity, using: str, seen: Collection[Seen]) -> int:
         return 0
     locked = lock_index(entity.name, using, [one.place for one in seen])
     now, origin = clock(using), registry().origin
-    adopted: list[tuple[RecordIndex, Adoption]] = []
+    adopted: list[tuple[IndexRow, Adoption]] = []
     for one in seen:
         row = locked[one.place]
         adoption = _adoption(known_of(row), one, now, origin)
         if adoption is not None:
-            adopted.append((set_known(row, adoption.known), adoption))
+            adopted.append((row, adoption))
     _write(adopted, using, now)
     return len(adopted)
 
@@ -133,7 +122,7 @@ def _adoption(known: Known, one: Seen, now: datetime, origin: str) -> Adoption |
     return adopt_delete(known, one.last, now, origin)
 
 
-def _write(adopted: list[tuple[RecordIndex, Adoption]], using: str, now: datetime) -> None:
+def _write(adopted: list[tuple[IndexRow, Adoption]], using: str, now: datetime) -> None:
     if not adopted:
         return
     update_index(using, [(row.pk, adoption.known) for row, adoption in adopted])
@@ -141,7 +130,7 @@ def _write(adopted: list[tuple[RecordIndex, Adoption]], using: str, now: datetim
         QueueEntry.objects.using(using).bulk_create([_entry(row, adoption, now) for row, adoption in adopted])
 
 
-def _entry(row: RecordIndex, adoption: Adoption, now: datetime) -> QueueEntry:
+def _entry(row: IndexRow, adoption: Adoption, now: datetime) -> QueueEntry:
     entry = QueueEntry(change_id=uuid.uuid4().hex, entity=row.entity, tenant=row.tenant, key=row.key, created_at=now)
     entry.spread, entry.shard = _spread(row), zlib.crc32(row.key.encode())
     entry.action, entry.stamp = adoption.action, adoption.stamp
@@ -153,6 +142,6 @@ def _entry(row: RecordIndex, adoption: Adoption, now: datetime) -> QueueEntry:
     return entry
 
 
-def _spread(row: RecordIndex) -> int:
+def _spread(row: IndexRow) -> int:
     digest = hashlib.sha256(f"{row.entity}\0{row.tenant}\0{row.key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from .access import Caller
 from .canonical import bucket_hash, record_hash
 from .index import adopt_if_drifted, known_of, place_bytes, read_index
+from .index_table import IndexRow
 from .models import RecordIndex
 from .questions import Shard
 from .registry import Entity
@@ -73,7 +74,7 @@ def _next_pks(entity: Entity, using: str, last: Any) -> list[Any]:
     return list(plain_rows(entity.model, using).filter(after).order_by("pk").values_list("pk", flat=True)[:CHUNK])
 
 
-def _record(entity: Entity, index: RecordIndex, row: Row | None) -> dict[str, Any]:
+def _record(entity: Entity, index: IndexRow, row: Row | None) -> dict[str, Any]:
     known = known_of(index)
     record: dict[str, Any] = {"entity": entity.name, "tenant": index.tenant or None, "key": index.key}
     if known.deleted or row is None:

@@ -21,9 +21,11 @@ def targets_of(entity: Entity, using: str, states: Collection[State]) -> Targets
 def wanted(state: State, field: SyncedField) -> list[tuple[str, str]]:
     """Return tenant and key of what a field of this record refers to. Records of two tenants never meet."""
     value = (state.held.values or {}).get(field.name)
-    keys = [] if value is None else value if field.many else [value]
+    if value is None or value == []:
+        return []
     target = registry().entities[field.refers_to or ""]
-    return [(state.place[0] if target.tenant is not None else "", key) for key in keys]
+    tenant = state.place[0] if target.tenant is not None else ""
+    return [(tenant, key) for key in value] if field.many else [(tenant, value)]
 
 
 def missing(state: State, targets: Targets) -> list[str]:

@@ -1,6 +1,8 @@
 """Reads rows of synced models as records with wire values. Few statements for many rows; writes nothing."""
 
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -34,6 +36,22 @@ def chunks(items: Iterable[Any], size: int = CHUNK) -> Iterator[list[Any]]:
     source = iter(items)
     while part := list(islice(source, size)):
         yield part
+
+
+@contextmanager
+def large_batches(using: str) -> Iterator[None]:
+    """Let bulk_create put as many rows into a statement as this SQLite takes, instead of the 999 values of an old one."""
+    connection: Any = connections[using]
+    if connection.vendor != "sqlite":
+        yield
+        return
+    usual = connection.features.max_query_params
+    connection.ensure_connection()
+    connection.features.max_query_params = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    try:
+        yield
+    finally:
+        connection.features.max_query_params = usual
 
 
 def plain_rows(model: type[models.Model], using: str) -> models.QuerySet[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import OperationalError, connections, transaction
 
 from .index import adopt_drift, drifted, known_of, lock_index, read_index
-from .models import RecordIndex
+from .index_table import IndexRow
 from .registry import Entity, SyncedField
 from .rows import Place, Row, rows_by_place
 from .versions import Change, Held
@@ -22,7 +22,7 @@ class State:
 
     entity: Entity
     place: Place
-    index: RecordIndex
+    index: IndexRow
     row: Row | None
     held: Held
     read: Mapping[str, Any] | None = None
@@ -51,11 +51,11 @@ def load(entity: Entity, using: str, places: Collection[Place]) -> dict[Place, S
     return {place: _state(entity, place, row, rows.get(place)) for place, row in locked.items()}
 
 
-def _state(entity: Entity, place: Place, index: RecordIndex, row: Row | None) -> State:
+def _state(entity: Entity, place: Place, index: IndexRow, row: Row | None) -> State:
     return State(entity, place, index, row, held_of(index, row), row.values if row is not None else None)
 
 
-def held_of(index: RecordIndex, row: Row | None) -> Held:
+def held_of(index: IndexRow, row: Row | None) -> Held:
     """Return what is held of a record: live, a tombstone, gone by raw SQL (values None), or nothing at all."""
     if index.deleted:
         return Held(index.stamps, index.values, index.deleted)
@@ -64,7 +64,7 @@ def held_of(index: RecordIndex, row: Row | None) -> Held:
     return Held(index.stamps, None) if index.stamps else Held()
 
 
-def _lock(entity: Entity, using: str, places: Collection[Place]) -> dict[Place, RecordIndex]:
+def _lock(entity: Entity, using: str, places: Collection[Place]) -> dict[Place, IndexRow]:
     if connections[using].vendor != "postgresql":
         return lock_index(entity.name, using, places)
     with connections[using].cursor() as cursor:

@@ -12,11 +12,11 @@ from django.db import models
 from .adoption import Known
 from .canonical import fingerprint, same
 from .edits import one_edit, unwatched
-from .bulk import large_batches, update_index
 from .index import known_of
+from .index_table import update_index
 from .references import Targets, missing, targets_of, wanted
 from .registry import Entity, SyncedField
-from .rows import Row, chunks, plain_rows
+from .rows import Row, chunks, large_batches, plain_rows
 from .states import State
 from .wire import Column
 

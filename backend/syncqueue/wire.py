@@ -148,7 +148,8 @@ class Json:
         return plain(value)
 
     def write(self, value: Any) -> Any:
-        if "\\u0000" in canonical_or_unfit(value).decode().replace("\\\\", ""):
+        text = canonical_or_unfit(value)
+        if b"\\u0000" in text and b"\\u0000" in text.replace(rb"\\", b""):
             raise Unfit("not-representable", "a zero character")
         return plain(value)
 

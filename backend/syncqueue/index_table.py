@@ -1,13 +1,12 @@
-"""Writes of many rows in one statement, where Django's own would take many times as long or many statements.
+"""The table of the index, read and written many rows at a time: Django's own way would cost more than all the merging.
 
-PostgreSQL gets them as one JSON text (its arrays of text are dear to put together), SQLite row by row into one prepared
-statement, which never leaves the process.
+PostgreSQL gets a page as one JSON text (its arrays of text are dear to put together), SQLite row by row into one
+prepared statement, which never leaves the process.
 """
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,15 +16,50 @@ from .adoption import Known
 from .models import RecordIndex
 
 TABLE = f'"{RecordIndex._meta.db_table}"'
+_SELECT = f"""SELECT id, tenant, key, stamps, prints, "values", deleted FROM {TABLE}
+    WHERE entity = %s AND place IN ({{}}) ORDER BY place {{}}"""  # noqa: S608
+_PLACES = f"SELECT tenant, key FROM {TABLE} WHERE entity = %s AND place IN ({{}})"  # noqa: S608
 _BLANK = f"INSERT INTO {TABLE} (entity, tenant, key, place, bucket, updated_at, stamps, prints, deleted)"
 _BLANK_ROW = f"{_BLANK} VALUES (%s, %s, %s, %s, %s, %s, '{{}}', '{{}}', '') ON CONFLICT DO NOTHING"
 _BLANK_PAGE = f"""{_BLANK} SELECT %s, tenant, key, decode(place, 'hex'), bucket, %s, '{{}}', '{{}}', ''
-    FROM json_to_recordset(%s) AS v (tenant text, key text, place text, bucket bigint) ON CONFLICT DO NOTHING"""
+    FROM json_to_recordset(%s) AS v (tenant text, key text, place text, bucket bigint) ON CONFLICT DO NOTHING"""  # noqa: S608
 _SAVE_ROW = f'UPDATE {TABLE} SET updated_at = %s, stamps = %s, prints = %s, "values" = %s, deleted = %s WHERE id = %s'  # noqa: S608
 _SAVE_PAGE = f"""UPDATE {TABLE} AS r
     SET updated_at = %s, stamps = v.stamps, prints = v.prints, "values" = v.hidden, deleted = v.deleted
     FROM json_to_recordset(%s) AS v (id bigint, stamps jsonb, prints jsonb, hidden jsonb, deleted text)
     WHERE r.id = v.id"""  # noqa: S608  # the name of our own table
+
+
+@dataclass
+class IndexRow:
+    """One row of the index as it was read."""
+
+    pk: int
+    entity: str
+    tenant: str
+    key: str
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    prints: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] | None = None
+    deleted: str = ""
+
+
+def select_index(using: str, entity: str, places: Sequence[bytes], lock: str = "") -> list[IndexRow]:
+    """Return the rows of these places in their order; `lock` is the clause that locks them, where the database has one."""
+    if not places:
+        return []
+    holders = ", ".join(["%s"] * len(places))
+    with connections[using].cursor() as cursor:
+        cursor.execute(_SELECT.format(holders, lock), [entity, *places])
+        return [IndexRow(pk, entity, tenant, key, *_known(*rest)) for pk, tenant, key, *rest in cursor.fetchall()]
+
+
+def known_places(using: str, entity: str, places: Sequence[bytes]) -> set[tuple[str, str]]:
+    """Return tenant and key of those places that have a row."""
+    holders = ", ".join(["%s"] * len(places))
+    with connections[using].cursor() as cursor:
+        cursor.execute(_PLACES.format(holders), [entity, *places])
+        return set(cursor.fetchall())
 
 
 def insert_blank(using: str, entity: str, rows: Sequence[tuple[str, str, bytes, int]]) -> None:
@@ -49,20 +83,10 @@ def update_index(using: str, rows: Collection[tuple[int, Known]]) -> None:
             cursor.executemany(_SAVE_ROW, [(now, *_texts(known), pk) for pk, known in rows])
 
 
-@contextmanager
-def large_batches(using: str) -> Iterator[None]:
-    """Let bulk_create put as many rows into a statement as this SQLite takes, instead of the 999 values of an old one."""
-    connection = connections[using]
-    if connection.vendor != "sqlite":
-        yield
-        return
-    usual = connection.features.max_query_params
-    connection.ensure_connection()
-    connection.features.max_query_params = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-    try:
-        yield
-    finally:
-        connection.features.max_query_params = usual
+def _known(stamps: str, prints: str, hidden: str | None, deleted: str) -> tuple[Any, ...]:
+    if stamps == prints == "{}":
+        return {}, {}, None if hidden is None else json.loads(hidden), deleted
+    return json.loads(stamps), json.loads(prints), None if hidden is None else json.loads(hidden), deleted
 
 
 def _texts(known: Known) -> tuple[str, str, str | None, str]:

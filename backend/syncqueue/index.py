@@ -57,16 +57,16 @@ def lock_index(entity: str, using: str, places: Collection[Place], skip_locked: 
 
     With `skip_locked`, rows that another transaction holds are left out of the answer.
     """
-    clause = "" if not connections[using].features.has_select_for_update else "FOR UPDATE"
+    lock = "FOR UPDATE" if connections[using].features.has_select_for_update else ""
+    lock += " SKIP LOCKED" if lock and skip_locked else ""
     ordered = sorted((place_bytes(*place), place) for place in set(places))
     locked: dict[Place, IndexRow] = {}
     for part in chunks(ordered):
-        wanted = [place for place, _ in part]
-        known = known_places(using, entity, wanted)
+        known = known_places(using, entity, [place for place, _ in part])
         fresh = [(*pair, place, bucket_hash(*pair)) for place, pair in part if pair not in known]
-        if fresh:
-            insert_blank(using, entity, fresh)
-        rows = select_index(using, entity, wanted, f"{clause} SKIP LOCKED" if clause and skip_locked else clause)
+        rows = insert_blank(using, entity, fresh) if fresh else []
+        made = {(row.tenant, row.key) for row in rows}
+        rows += select_index(using, entity, [place for place, pair in part if pair not in made], lock)
         locked |= {(row.tenant, row.key): row for row in rows}
     return locked
 

@@ -19,10 +19,16 @@ TABLE = f'"{RecordIndex._meta.db_table}"'
 _SELECT = f"""SELECT id, tenant, key, stamps, prints, "values", deleted FROM {TABLE}
     WHERE entity = %s AND place IN ({{}}) ORDER BY place {{}}"""  # noqa: S608
 _PLACES = f"SELECT tenant, key FROM {TABLE} WHERE entity = %s AND place IN ({{}})"  # noqa: S608
-_BLANK = f"INSERT INTO {TABLE} (entity, tenant, key, place, bucket, updated_at, stamps, prints, deleted)"
-_BLANK_ROW = f"{_BLANK} VALUES (%s, %s, %s, %s, %s, %s, '{{}}', '{{}}', '') ON CONFLICT DO NOTHING"
-_BLANK_PAGE = f"""{_BLANK} SELECT %s, tenant, key, decode(place, 'hex'), bucket, %s, '{{}}', '{{}}', ''
-    FROM json_to_recordset(%s) AS v (tenant text, key text, place text, bucket bigint) ON CONFLICT DO NOTHING"""  # noqa: S608
+_BLANK = f"""INSERT INTO {TABLE} (entity, tenant, key, place, bucket, updated_at, stamps, prints, deleted)
+    SELECT %s, tenant, key, place, bucket, %s, '{{{{}}}}', '{{{{}}}}', '' FROM ({{}}) AS page WHERE true
+    ON CONFLICT DO NOTHING RETURNING id, entity, tenant, key"""  # noqa: S608
+_BLANK_PAGE = {
+    "postgresql": """SELECT tenant, key, decode(place, 'hex') AS place, bucket
+        FROM json_to_recordset(%s) AS v (tenant text, key text, place text, bucket bigint)""",
+    "sqlite": """SELECT tenant, key, CAST(key || char(0) || tenant AS BLOB) AS place, bucket
+        FROM (SELECT json_extract(value, '$.tenant') AS tenant, json_extract(value, '$.key') AS key,
+                     json_extract(value, '$.bucket') AS bucket FROM json_each(%s))""",
+}
 _SAVE_ROW = f'UPDATE {TABLE} SET updated_at = %s, stamps = %s, prints = %s, "values" = %s, deleted = %s WHERE id = %s'  # noqa: S608
 _SAVE_PAGE = f"""UPDATE {TABLE} AS r
     SET updated_at = %s, stamps = v.stamps, prints = v.prints, "values" = v.hidden, deleted = v.deleted
@@ -62,15 +68,13 @@ def known_places(using: str, entity: str, places: Sequence[bytes]) -> set[tuple[
         return set(cursor.fetchall())
 
 
-def insert_blank(using: str, entity: str, rows: Sequence[tuple[str, str, bytes, int]]) -> None:
-    """Insert placeholders (tenant, key, place, bucket) into the index; those that are there already stay."""
-    now = _now(using)
+def insert_blank(using: str, entity: str, rows: Sequence[tuple[str, str, bytes, int]]) -> list[IndexRow]:
+    """Insert placeholders (tenant, key, place, bucket) into the index; return those that were not there already."""
+    page = [{"tenant": tenant, "key": key, "place": place.hex(), "bucket": bucket} for tenant, key, place, bucket in rows]
     with connections[using].cursor() as cursor:
-        if connections[using].vendor == "postgresql":
-            page = [{"tenant": row[0], "key": row[1], "place": row[2].hex(), "bucket": row[3]} for row in rows]
-            cursor.execute(_BLANK_PAGE, [entity, now, json.dumps(page)])
-        else:
-            cursor.executemany(_BLANK_ROW, [(entity, *row, now) for row in rows])
+        statement = _BLANK.format(_BLANK_PAGE[connections[using].vendor])
+        cursor.execute(statement, [entity, _now(using), json.dumps(page)])
+        return [IndexRow(*row) for row in cursor.fetchall()]
 
 
 def update_index(using: str, rows: Collection[tuple[int, Known]]) -> None:

@@ -52,8 +52,8 @@ def _maps(raw: Mapping[str, Any]) -> dict[str, str]:
         problems["fields"] = "expected a map"
     for name, nullable in (("stamps", False), ("base", True), ("deleted_base", False)):
         inner = raw.get(name, {})
-        good = isinstance(inner, dict) and all(is_stamp(value) or (nullable and value is None) for value in inner.values())
-        if not good:
+        stamps = inner.values() if isinstance(inner, dict) else [""]
+        if any(not is_stamp(value) and not (nullable and value is None) for value in stamps):
             problems[name] = "expected a map of field and stamp"
     return problems
 
@@ -70,10 +70,10 @@ def _deleted(raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_entity(raw: Mapping[str, Any], entity: Entity) -> dict[str, str]:
-    unknown = {
-        f"fields.{number}": "no such synced field" for number, name in enumerate(raw["fields"]) if name not in entity.fields
-    }
-    if unknown:
+    if not raw["fields"].keys() <= entity.fields.keys():
+        unknown = {
+            f"fields.{number}": "no such synced field" for number, name in enumerate(raw["fields"]) if name not in entity.fields
+        }
         return unknown | {"fields": f"valid: {', '.join(entity.names)}"}
     if raw.get("tenant") and entity.tenant is None:
         return {"tenant": f"{entity.name} has no tenants"}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Protocol
 
 from django.db import connections, models
@@ -96,6 +97,11 @@ class Exact:
     places: int
     vendor_digits: int | None = None
 
+    @cached_property
+    def _shape(self) -> re.Pattern[str]:
+        fraction = rf"\.\d{{{self.places}}}" if self.places else ""
+        return re.compile(rf"-?(0|[1-9]\d*){fraction}", re.ASCII)
+
     def read(self, value: Any) -> Any:
         number = Decimal(value)
         return f"{number:.{self.places}f}" if number.is_finite() else None
@@ -103,8 +109,7 @@ class Exact:
     def write(self, value: Any) -> Any:
         if not isinstance(value, str):
             raise Unfit("type", "a decimal as text is expected")
-        fraction = rf"\.\d{{{self.places}}}" if self.places else ""
-        if not re.fullmatch(rf"-?(0|[1-9]\d*){fraction}", value, re.ASCII):
+        if not self._shape.fullmatch(value):
             raise Unfit("not-representable", f"text with exactly {self.places} decimal places is expected")
         figures = value.lstrip("-").replace(".", "").lstrip("0")
         limit = min(self.digits, self.vendor_digits or self.digits)
@@ -186,10 +191,11 @@ def storable(text: str) -> str:
     """Return `text`. Raise Unfit for what no database keeps: a zero character, half a surrogate pair."""
     if "\0" in text:
         raise Unfit("not-representable", "a zero character")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Unfit("not-representable", "half a surrogate pair") from None
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Unfit("not-representable", "half a surrogate pair") from None
     return text
 
 

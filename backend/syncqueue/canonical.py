@@ -4,9 +4,9 @@ RFC 8785, save that keys sort by UTF-8 bytes (which is code point order), intege
 integral float is written as that integer, and -0 is 0.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -90,26 +90,29 @@ def same(a: Any, b: Any) -> bool:
     return canonical(a) == canonical(b)
 
 
-_OF_NULL = hashlib.sha256(b"null").hexdigest()[:16]
+_OF_NULL = sha256(b"null").hexdigest()[:16]
 
 
 def fingerprint(value: Any) -> str:
     """Return the first 16 hex digits of SHA-256 of the canonical JSON."""
-    return _OF_NULL if value is None else hashlib.sha256(canonical(value)).hexdigest()[:16]
+    if value is None:
+        return _OF_NULL
+    plain_text = type(value) is str and value.isascii()  # most values are: they are spared the way round
+    return sha256(encode_basestring(value).encode() if plain_text else canonical(value)).hexdigest()[:16]
 
 
 def record_hash(tenant: str, key: str, fields: Mapping[str, Any]) -> int:
     """Return the 44-bit hash of a live record, null fields left out."""
     held = {name: value for name, value in fields.items() if value is not None}
-    return int(hashlib.sha256(canonical([tenant or None, key, held])).hexdigest()[:11], 16)
+    return int(sha256(canonical([tenant or None, key, held])).hexdigest()[:11], 16)
 
 
 def bucket_hash(tenant: str, key: str) -> int:
     """Return the 32-bit number whose remainder by `buckets` is the record's bucket."""
-    return int.from_bytes(hashlib.sha256(f"{tenant}\0{key}".encode()).digest()[:4], "big")
+    return int.from_bytes(sha256(f"{tenant}\0{key}".encode()).digest()[:4], "big")
 
 
 def conflict_id(entity: str, tenant: str, key: str, field: str, stamps: tuple[str, str]) -> str:
     """Return the 32 hex digits that name one conflict alike from both sides."""
     parts = [entity, tenant or None, key, field, min(stamps), max(stamps)]
-    return hashlib.sha256(canonical(parts)).hexdigest()[:32]
+    return sha256(canonical(parts)).hexdigest()[:32]

@@ -1,7 +1,6 @@
 """Puts the changes of one record on top of each other. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from .merge import decide
 from .states import State
@@ -27,7 +26,7 @@ def decide_on(state: State, change: Change, mode: str) -> Decision:
 
 def fold(state: State, changes: Sequence[tuple[int, Change]], mode: str) -> tuple[State, dict[int, Outcome]]:
     """Return the state after all changes and the outcome of each by position; the state given stays as it was."""
-    after = replace(state)
+    after = State(state.entity, state.place, state.index, state.row, state.held, state.read, state.taken)
     outcomes: dict[int, Outcome] = {}
     for position, change in changes:
         try:

@@ -59,6 +59,11 @@ class Change:
     def record(self) -> tuple[str, str, str]:
         return self.entity, self.tenant, self.key
 
+    @cached_property
+    def field_stamps(self) -> dict[str, str]:
+        """The stamp of every field that was sent."""
+        return dict.fromkeys(self.fields, self.stamp) | {name: at for name, at in self.stamps.items() if name in self.fields}
+
     def stamp_of(self, name: str) -> str:
         """Return the stamp of one field that was sent."""
         return self.stamps.get(name, self.stamp)

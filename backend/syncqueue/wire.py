@@ -50,7 +50,8 @@ class Text:
     def write(self, value: Any) -> Any:
         if not isinstance(value, str):
             raise Unfit("type", "text is expected")
-        storable(value)
+        if not value.isascii() or "\0" in value:
+            storable(value)
         if self.max_length is not None and len(value) > self.max_length:
             raise Unfit("too-large", f"at most {self.max_length} characters")
         return value
@@ -191,11 +192,10 @@ def storable(text: str) -> str:
     """Return `text`. Raise Unfit for what no database keeps: a zero character, half a surrogate pair."""
     if "\0" in text:
         raise Unfit("not-representable", "a zero character")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise Unfit("not-representable", "half a surrogate pair") from None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unfit("not-representable", "half a surrogate pair") from None
     return text
 
 

@@ -57,7 +57,7 @@ def remove(entity: Entity, using: str, states: Collection[State]) -> set[tuple[s
     """
     own = frozenset((entity.name, state.place) for state in states)
     _save_changed(states, using)
-    with one_edit(using, leave_out=own) as edit:
+    with large_batches(using), one_edit(using, leave_out=own) as edit:
         for part in chunks([state.row.pk for state in states if state.row is not None]):
             plain_rows(entity.model, using).filter(pk__in=part).delete()
     for state in states:

@@ -160,9 +160,10 @@ def _claimed_twice(entity: Entity, states: dict[Record, State]) -> list[Record]:
     """Return the records that claim a unique value which another of this request claims: the order decides those."""
     claims: dict[tuple[Any, ...], list[Record]] = {}
     for record, state in states.items():
-        for names in entity.uniques:
-            values = tuple((state.held.values or {}).get(name, state.place) for name in names)
-            if state.held.live and None not in values:
+        held = state.held.values or {}
+        for names in entity.claims if state.held.live else ():
+            values = tuple([held.get(name, state.place) for name in names])
+            if None not in values:
                 claims.setdefault((names, str(values)), []).append(record)
     return sorted({record for records in claims.values() if len(records) > 1 for record in records})
 
@@ -172,9 +173,11 @@ def _delete(page: Page, folded: dict[Record, tuple[State, dict[int, Outcome]]], 
     stuck: list[Record] = []
     for entity in reversed(list(registry().entities.values())):
         leaving = [record for record, (state, _) in folded.items() if record[0] == entity.name and state.leaving]
+        if not leaving:
+            continue
         try:
             with transaction.atomic(using=using):
-                touched = remove(entity, using, [folded[record][0] for record in leaving]) if leaving else set()
+                touched = remove(entity, using, [folded[record][0] for record in leaving])
         except (ProtectedError, RestrictedError, IntegrityError):
             stuck += leaving
             continue

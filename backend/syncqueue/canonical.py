@@ -4,9 +4,9 @@ RFC 8785, save that keys sort by UTF-8 bytes (which is code point order), intege
 integral float is written as that integer, and -0 is 0.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -20,21 +20,23 @@ class NotJson(ValueError):
 def canonical(value: Any) -> bytes:
     """Return the canonical JSON of `value` as UTF-8. Raise NotJson: NaN, past a double, lone surrogate, other types."""
     try:
-        return _text(value).encode()
+        return (encode_basestring(value) if type(value) is str else _text(value)).encode()
     except UnicodeEncodeError:
         raise NotJson("half a surrogate pair") from None
 
 
 def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
         return encode_basestring(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, int):
         return _integer(value)
     if isinstance(value, float):
         return _float(value)
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):  # asking the abstract class is dear, and JSON holds dicts
         if not all(isinstance(key, str) for key in value):
             raise NotJson("a key that is no text")
         return "{" + ",".join(f"{encode_basestring(key)}:{_text(value[key])}" for key in sorted(value)) + "}"
@@ -70,6 +72,8 @@ def plain(value: Any) -> Any:
     """Return `value` with integral floats as integers: equal in canonical JSON, and stored alike by every database."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, str):
+        return value
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -79,28 +83,36 @@ def plain(value: Any) -> Any:
 
 def same(a: Any, b: Any) -> bool:
     """Return whether two values are one value: equal canonical JSON."""
+    if a is b:
+        return True
     if type(a) is type(b) and isinstance(a, str | int | None):
         return bool(a == b)  # the usual case, without the detour
     return canonical(a) == canonical(b)
 
 
+_OF_NULL = sha256(b"null").hexdigest()[:16]
+
+
 def fingerprint(value: Any) -> str:
     """Return the first 16 hex digits of SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical(value)).hexdigest()[:16]
+    if value is None:
+        return _OF_NULL
+    plain_text = type(value) is str and value.isascii()  # most values are: they are spared the way round
+    return sha256(encode_basestring(value).encode() if plain_text else canonical(value)).hexdigest()[:16]
 
 
 def record_hash(tenant: str, key: str, fields: Mapping[str, Any]) -> int:
     """Return the 44-bit hash of a live record, null fields left out."""
     held = {name: value for name, value in fields.items() if value is not None}
-    return int(hashlib.sha256(canonical([tenant or None, key, held])).hexdigest()[:11], 16)
+    return int(sha256(canonical([tenant or None, key, held])).hexdigest()[:11], 16)
 
 
 def bucket_hash(tenant: str, key: str) -> int:
     """Return the 32-bit number whose remainder by `buckets` is the record's bucket."""
-    return int.from_bytes(hashlib.sha256(f"{tenant}\0{key}".encode()).digest()[:4], "big")
+    return int.from_bytes(sha256(f"{tenant}\0{key}".encode()).digest()[:4], "big")
 
 
 def conflict_id(entity: str, tenant: str, key: str, field: str, stamps: tuple[str, str]) -> str:
     """Return the 32 hex digits that name one conflict alike from both sides."""
     parts = [entity, tenant or None, key, field, min(stamps), max(stamps)]
-    return hashlib.sha256(canonical(parts)).hexdigest()[:32]
+    return sha256(canonical(parts)).hexdigest()[:32]

@@ -10,6 +10,8 @@ def found(here: Held, change: Change, taken: frozenset[str], standing: bool, win
     `taken`: the fields in which the incoming write survives; `standing`: whether a tombstone stands afterwards;
     `winner`: "none" for a held change, else it is worked out.
     """
+    if not here.stamps:
+        return ()  # nothing was ever held
     conflicts = {name: _of_delete(here, change, name, standing, winner) for name in unseen(here, change)}
     # one a field: where two writes met besides, theirs is told, which holds both values
     by_field = {name: _of_field(here, change, name, name in taken, standing) for name in change.fields}

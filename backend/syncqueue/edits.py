@@ -112,6 +112,11 @@ def unwatched(using: str) -> Iterator[None]:
         connection.sync_edit = outer  # type: ignore[attr-defined]
 
 
+def is_unwatched(using: str) -> bool:
+    """Return whether the writes that now pass are the sync's own."""
+    return isinstance(getattr(connections[using], "sync_edit", None), Unwatched)
+
+
 @contextmanager
 def one_edit(using: str = DEFAULT_DB_ALIAS, leave_out: frozenset[tuple[str, Place]] = frozenset()) -> Iterator[Edit]:
     """Make all writes inside one edit, with one queue entry a record, in one transaction.

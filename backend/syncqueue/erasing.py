@@ -4,7 +4,9 @@ from collections.abc import Collection
 
 from django.db import transaction
 
+from .adoption import Known
 from .index import lock_index
+from .index_table import update_index
 from .models import QueueEntry, RecordIndex, SyncConflict
 from .rows import chunks
 
@@ -19,9 +21,8 @@ def erase(entity: str, tenant: str, keys: Collection[str], using: str) -> int:
         with transaction.atomic(using=using):
             rows = lock_index(entity, using, [(tenant, key) for key in part])
             gone = [row for row in rows.values() if row.deleted]
-            for row in gone:
-                row.values, row.stamps, row.prints = None, {}, {}
-                row.save(using=using)
+            if gone:
+                update_index(using, [(row.pk, Known(deleted=row.deleted)) for row in gone])
             held = {"entity": entity, "tenant": tenant, "key__in": [row.key for row in gone]}
             QueueEntry.objects.using(using).filter(**held).exclude(action="delete").delete()
             SyncConflict.objects.using(using).filter(**held).delete()

@@ -1,7 +1,6 @@
 """Puts the changes of one record on top of each other. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from .merge import decide
 from .states import State
@@ -16,7 +15,7 @@ def decide_on(state: State, change: Change, mode: str) -> Decision:
     if not decision.held.live or decision.outcome == "held":
         return decision
     values = decision.held.values or {}
-    lacking = [field.name for field in state.entity.fields.values() if field.required and values.get(field.name) is None]
+    lacking = [name for name in state.entity.needed if values.get(name) is None]
     if not lacking:
         return decision
     fields = dict.fromkeys(lacking, "never null, and not given")
@@ -27,7 +26,7 @@ def decide_on(state: State, change: Change, mode: str) -> Decision:
 
 def fold(state: State, changes: Sequence[tuple[int, Change]], mode: str) -> tuple[State, dict[int, Outcome]]:
     """Return the state after all changes and the outcome of each by position; the state given stays as it was."""
-    after = replace(state)
+    after = State(state.entity, state.place, state.index, state.row, state.held, state.read, state.taken)
     outcomes: dict[int, Outcome] = {}
     for position, change in changes:
         try:
@@ -36,5 +35,6 @@ def fold(state: State, changes: Sequence[tuple[int, Change]], mode: str) -> tupl
             outcomes[position] = refused
             continue
         after.held = decision.held
+        after.taken += (change,)
         outcomes[position] = decision
     return after, outcomes

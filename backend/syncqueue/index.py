@@ -13,12 +13,12 @@ from django.db import connections
 
 from .adoption import Adoption, Known, adopt_delete, adopt_row, unadopted
 from .canonical import bucket_hash
+from .index_table import IndexRow, insert_blank, known_places, select_index, update_index
 from .models import QueueEntry, RecordIndex
 from .nudging import nudge_after_commit
 from .registry import Entity, registry
-from .rows import Place, Row, chunks, rows_by_place
+from .rows import Place, Row, chunks, large_batches, rows_by_place
 
-INDEX_FIELDS = ["stamps", "prints", "values", "deleted", "updated_at"]
 LARGEST_ENTRY = 9 * 1024 * 1024  # an entry must fit into a page of 10 MiB
 
 
@@ -47,58 +47,34 @@ def place_bytes(tenant: str, key: str) -> bytes:
     return f"{key}\0{tenant}".encode()
 
 
-def blank_index(entity: str, place: Place) -> RecordIndex:
-    """Return a new, unsaved index row of which nothing is known."""
-    tenant, key = place
-    return RecordIndex(entity=entity, tenant=tenant, key=key, place=place_bytes(tenant, key), bucket=bucket_hash(tenant, key))
-
-
-def read_index(entity: str, using: str, places: Collection[Place]) -> dict[Place, RecordIndex]:
+def read_index(entity: str, using: str, places: Collection[Place]) -> dict[Place, IndexRow]:
     """Return the index rows of these places, by place, without a lock."""
-    found: dict[Place, RecordIndex] = {}
-    for part in chunks(places):
-        wanted = [place_bytes(*place) for place in part]
-        rows = RecordIndex.objects.using(using).filter(entity=entity, place__in=wanted)
-        found |= {(row.tenant, row.key): row for row in rows}
-    return found
+    rows = [row for part in chunks(places) for row in select_index(using, entity, [place_bytes(*place) for place in part])]
+    return {(row.tenant, row.key): row for row in rows}
 
 
-def lock_index(entity: str, using: str, places: Collection[Place], skip_locked: bool = False) -> dict[Place, RecordIndex]:
+def lock_index(entity: str, using: str, places: Collection[Place], skip_locked: bool = False) -> dict[Place, IndexRow]:
     """Lock the index rows of these places, making those that lack; always in the same order, so as not to deadlock.
 
     With `skip_locked`, rows that another transaction holds are left out of the answer.
     """
-    ordered = sorted(set(places), key=lambda place: place_bytes(*place))
-    locked: dict[Place, RecordIndex] = {}
+    lock = "FOR UPDATE" if connections[using].features.has_select_for_update else ""
+    lock += " SKIP LOCKED" if lock and skip_locked else ""
+    ordered = sorted((place_bytes(*place), place) for place in set(places))
+    locked: dict[Place, IndexRow] = {}
     for part in chunks(ordered):
-        known = read_index(entity, using, part)
-        fresh = [blank_index(entity, place) for place in part if place not in known]
-        if fresh:
-            RecordIndex.objects.using(using).bulk_create(fresh, ignore_conflicts=True)
-        wanted = RecordIndex.objects.using(using).filter(entity=entity, place__in=[place_bytes(*place) for place in part])
-        if connections[using].features.has_select_for_update:
-            wanted = wanted.select_for_update(skip_locked=skip_locked)
-        locked |= {(row.tenant, row.key): row for row in wanted.order_by("place")}
+        known = known_places(using, entity, [place for place, _ in part])
+        fresh = [(*pair, place, bucket_hash(*pair)) for place, pair in part if pair not in known]
+        rows = insert_blank(using, entity, fresh) if fresh else []
+        made = {(row.tenant, row.key) for row in rows}
+        rows += select_index(using, entity, [place for place, pair in part if pair not in made], lock)
+        locked |= {(row.tenant, row.key): row for row in rows}
     return locked
 
 
-def known_of(row: RecordIndex) -> Known:
+def known_of(row: IndexRow | RecordIndex) -> Known:
     """Return the index row as a value."""
     return Known(row.stamps, row.prints, row.values, row.deleted)
-
-
-def set_known(row: RecordIndex, known: Known) -> RecordIndex:
-    """Put a value into the index row, unsaved."""
-    row.stamps, row.prints, row.deleted = dict(known.stamps), dict(known.prints), known.deleted
-    row.values = None if known.values is None else dict(known.values)
-    return row
-
-
-def save_index(rows: Collection[RecordIndex], using: str) -> None:
-    """Write locked index rows in one statement a batch."""
-    if not rows:
-        return
-    RecordIndex.objects.using(using).bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=INDEX_FIELDS)
 
 
 def adopt(entity: Entity, using: str, seen: Collection[Seen]) -> int:
@@ -107,12 +83,12 @@ def adopt(entity: Entity, using: str, seen: Collection[Seen]) -> int:
         return 0
     locked = lock_index(entity.name, using, [one.place for one in seen])
     now, origin = clock(using), registry().origin
-    adopted: list[tuple[RecordIndex, Adoption]] = []
+    adopted: list[tuple[IndexRow, Adoption]] = []
     for one in seen:
         row = locked[one.place]
         adoption = _adoption(known_of(row), one, now, origin)
         if adoption is not None:
-            adopted.append((set_known(row, adoption.known), adoption))
+            adopted.append((row, adoption))
     _write(adopted, using, now)
     if adopted:
         nudge_after_commit(using)
@@ -149,12 +125,15 @@ def _adoption(known: Known, one: Seen, now: datetime, origin: str) -> Adoption |
     return adopt_delete(known, one.last, now, origin)
 
 
-def _write(adopted: list[tuple[RecordIndex, Adoption]], using: str, now: datetime) -> None:
-    save_index([row for row, _ in adopted], using)
-    QueueEntry.objects.using(using).bulk_create([_entry(row, adoption, now) for row, adoption in adopted])
+def _write(adopted: list[tuple[IndexRow, Adoption]], using: str, now: datetime) -> None:
+    if not adopted:
+        return
+    update_index(using, [(row.pk, adoption.known) for row, adoption in adopted])
+    with large_batches(using):
+        QueueEntry.objects.using(using).bulk_create([_entry(row, adoption, now) for row, adoption in adopted])
 
 
-def _entry(row: RecordIndex, adoption: Adoption, now: datetime) -> QueueEntry:
+def _entry(row: IndexRow, adoption: Adoption, now: datetime) -> QueueEntry:
     entry = QueueEntry(change_id=uuid.uuid4().hex, entity=row.entity, tenant=row.tenant, key=row.key, created_at=now)
     entry.spread, entry.shard = _spread(row), zlib.crc32(row.key.encode())
     entry.action, entry.stamp = adoption.action, adoption.stamp
@@ -166,6 +145,6 @@ def _entry(row: RecordIndex, adoption: Adoption, now: datetime) -> QueueEntry:
     return entry
 
 
-def _spread(row: RecordIndex) -> int:
+def _spread(row: IndexRow) -> int:
     digest = hashlib.sha256(f"{row.entity}\0{row.tenant}\0{row.key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -52,8 +52,8 @@ def _maps(raw: Mapping[str, Any]) -> dict[str, str]:
         problems["fields"] = "expected a map"
     for name, nullable in (("stamps", False), ("base", True), ("deleted_base", False)):
         inner = raw.get(name, {})
-        good = isinstance(inner, dict) and all(is_stamp(value) or (nullable and value is None) for value in inner.values())
-        if not good:
+        stamps = inner.values() if isinstance(inner, dict) else [""]
+        if any(not is_stamp(value) and not (nullable and value is None) for value in stamps):
             problems[name] = "expected a map of field and stamp"
     return problems
 
@@ -70,10 +70,10 @@ def _deleted(raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_entity(raw: Mapping[str, Any], entity: Entity) -> dict[str, str]:
-    unknown = {
-        f"fields.{number}": "no such synced field" for number, name in enumerate(raw["fields"]) if name not in entity.fields
-    }
-    if unknown:
+    if not raw["fields"].keys() <= entity.fields.keys():
+        unknown = {
+            f"fields.{number}": "no such synced field" for number, name in enumerate(raw["fields"]) if name not in entity.fields
+        }
         return unknown | {"fields": f"valid: {', '.join(entity.names)}"}
     if raw.get("tenant") and entity.tenant is None:
         return {"tenant": f"{entity.name} has no tenants"}
@@ -97,22 +97,15 @@ def _change(raw: Mapping[str, Any]) -> Change:
 
 
 def _fit(change: Change, entity: Entity) -> None:
-    """Raise Refused with the first code and every field that the columns would not store as sent."""
-    unfit: dict[str, Unfit] = {}
-    if not fits_key(entity, change.key):
-        code = "too-large" if "\0" not in change.key and len(change.key) > 20 else "not-representable"
-        unfit["key"] = Unfit(code, "the key column does not hold this key as it is")
-    checks: list[tuple[str, Any]] = [("key", change.key)]
-    if entity.tenant is not None:
-        checks.append(("tenant", change.tenant))
-    for name, text in checks:
-        try:
-            Text(entity.tenant.max_length if name == "tenant" and entity.tenant is not None else None).write(storable(text))
-        except Unfit as error:
-            unfit[name] = error
+    """Note what the columns are to hold. Raise Refused with the first code and every field that they would not store as sent."""
+    unfit = _unfit_place(change, entity)
     for name, value in change.fields.items():
+        field = entity.fields[name]
         try:
-            _fit_field(entity, name, value)
+            if value is not None:
+                change.columns[name] = field.kind.write(value)
+            elif field.required:
+                raise Unfit("required", "never null")
         except Unfit as error:
             unfit[name] = error
     if unfit:
@@ -122,8 +115,18 @@ def _fit(change: Change, entity: Entity) -> None:
         )
 
 
-def _fit_field(entity: Entity, name: str, value: Any) -> None:
-    if value is not None:
-        entity.fields[name].kind.write(value)
-    elif entity.fields[name].required:
-        raise Unfit("required", "never null")
+def _unfit_place(change: Change, entity: Entity) -> dict[str, Unfit]:
+    unfit: dict[str, Unfit] = {}
+    if not fits_key(entity, change.key):
+        code = "too-large" if "\0" not in change.key and len(change.key) > 20 else "not-representable"
+        unfit["key"] = Unfit(code, "the key column does not hold this key as it is")
+    try:
+        storable(change.key)
+    except Unfit as error:
+        unfit["key"] = error
+    if entity.tenant is not None:
+        try:
+            Text(entity.tenant.max_length).write(change.tenant)
+        except Unfit as error:
+            unfit["tenant"] = error
+    return unfit

@@ -14,8 +14,8 @@ def decide(here: Held, change: Change, mode: str, synced: Iterable[str]) -> Deci
     """Return what becomes of `change` on top of what is held `here`; `synced` names every field of the entity."""
     if mode == "if-unchanged" and not fast_forward(here, change):
         return Decision("held", here, (), found(here, change, frozenset(), standing=False, winner="none"))
-    taken = frozenset(name for name in change.fields if takes(here, change, name))
-    stamps = dict(here.stamps) | {name: change.stamp_of(name) for name in taken}
+    taken = frozenset([name for name in change.fields if takes(here, change, name)] if here.stamps else change.fields)
+    stamps = {**here.stamps, **({name: change.stamp_of(name) for name in taken} if here.stamps else change.field_stamps)}
     deleted = max(here.deleted or "", change.deleted or "")
     standing = deleted > max(stamps.values(), default="")
     conflicts = () if mode == "if-unchanged" else found(here, change, taken, standing=standing)

@@ -70,21 +70,13 @@ class QueueEntry(models.Model):
     class Meta:
         verbose_name_plural = "queue entries"
         indexes = [
-            models.Index(fields=["status", "spread", "stamp", "id"], name="syncqueue_pages"),
+            models.Index(fields=["status", "spread", "stamp", "id", "shard"], name="syncqueue_pages"),
             models.Index(fields=["entity", "tenant", "key"], name="syncqueue_of_record"),
             models.Index(fields=["status", "synced_at"], name="syncqueue_finished"),
         ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.entity} {self.change_id}"
-
-    def wire(self) -> dict[str, Any]:
-        """Return the Change of the contract."""
-        change: dict[str, Any] = {"id": self.change_id, "entity": self.entity, "tenant": self.tenant or None, "key": self.key}
-        change |= {"action": self.action, "fields": self.fields, "stamp": self.stamp, "base": self.base}
-        if self.deleted:
-            change |= {"deleted": self.deleted, "deleted_base": self.deleted_base}
-        return change
 
 
 class SyncConflict(models.Model):

@@ -9,7 +9,9 @@ from django.db.models import F, Q
 
 from .access import Caller
 from .canonical import bucket_hash, record_hash
+from .http import Encoded
 from .index import adopt_if_drifted, known_of, place_bytes, read_index
+from .index_table import IndexRow
 from .models import RecordIndex
 from .questions import Shard
 from .registry import Entity
@@ -20,8 +22,8 @@ PAGE_BYTES = 9 * 1024 * 1024 + 512 * 1024
 
 def page(
     entity: Entity, using: str, caller: Caller, tenant: str | None, bucket: Shard | None, after: list[Any] | None, limit: int
-) -> tuple[list[dict[str, Any]], list[Any] | None]:
-    """Return a page of records by key and tenant, and the place to go on after, or None at the end."""
+) -> tuple[Encoded, list[Any] | None]:
+    """Return a page of records, as JSON, by key and tenant, and the place to go on after, or None at the end."""
     found = RecordIndex.objects.using(using).filter(caller.only, entity=entity.name).order_by("place")
     if tenant is not None:
         found = found.filter(tenant=tenant)
@@ -30,7 +32,7 @@ def page(
     if after is not None:
         found = found.filter(place__gt=place_bytes(*after))
     places = list(found.values_list("tenant", "key")[: limit + 1])
-    results: list[dict[str, Any]] = []
+    results = Encoded()
     room = PAGE_BYTES
     told = places[:limit]
     records = whole(entity, using, told)
@@ -38,10 +40,11 @@ def page(
         record = records.get(place)
         if record is None:
             continue
-        room -= len(json.dumps(record, ensure_ascii=False).encode())
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        room -= len(text.encode())
         if room < 0 and results:
             return results, list(told[position - 1])
-        results.append(record)
+        results.append(text)
     return results, list(told[-1]) if len(places) > limit else None
 
 
@@ -73,7 +76,7 @@ def _next_pks(entity: Entity, using: str, last: Any) -> list[Any]:
     return list(plain_rows(entity.model, using).filter(after).order_by("pk").values_list("pk", flat=True)[:CHUNK])
 
 
-def _record(entity: Entity, index: RecordIndex, row: Row | None) -> dict[str, Any]:
+def _record(entity: Entity, index: IndexRow, row: Row | None) -> dict[str, Any]:
     known = known_of(index)
     record: dict[str, Any] = {"entity": entity.name, "tenant": index.tenant or None, "key": index.key}
     if known.deleted or row is None:

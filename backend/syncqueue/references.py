@@ -13,26 +13,27 @@ Targets = dict[tuple[str, str, str], Any]  # (field, tenant, key) -> value of th
 def targets_of(entity: Entity, using: str, states: Collection[State]) -> Targets:
     """Return every reference in the values of these records that exists."""
     found: Targets = {}
-    for field in entity.fields.values():
-        if field.refers_to:
-            found |= _targets(field, using, {(tenant, key) for state in states for tenant, key in wanted(state, field)})
+    for field in entity.relations:
+        found |= _targets(field, using, {place for state in states for place in wanted(state, field)})
     return found
 
 
 def wanted(state: State, field: SyncedField) -> list[tuple[str, str]]:
     """Return tenant and key of what a field of this record refers to. Records of two tenants never meet."""
     value = (state.held.values or {}).get(field.name)
-    keys = [] if value is None else value if field.many else [value]
+    if value is None or value == []:
+        return []
     target = registry().entities[field.refers_to or ""]
-    return [(state.place[0] if target.tenant is not None else "", key) for key in keys]
+    tenant = state.place[0] if target.tenant is not None else ""
+    return [(tenant, key) for key in value] if field.many else [(tenant, value)]
 
 
 def missing(state: State, targets: Targets) -> list[str]:
     """Return the fields of this record that refer to something that is not here."""
     return [
         field.name
-        for field in state.entity.fields.values()
-        if field.refers_to and any((field.name, tenant, key) not in targets for tenant, key in wanted(state, field))
+        for field in state.entity.relations
+        if any((field.name, tenant, key) not in targets for tenant, key in wanted(state, field))
     ]
 
 

@@ -9,7 +9,7 @@ A user's model needs no base class and no change. declarations.py reads and chec
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from django.conf import settings
@@ -28,11 +28,11 @@ class SyncedField:
     kind: Kind
     refers_to: str | None = None
 
-    @property
+    @cached_property
     def many(self) -> bool:
         return bool(self.column.many_to_many)
 
-    @property
+    @cached_property
     def required(self) -> bool:
         """Whether a record cannot be made without it: a server must not invent what it was not told."""
         return self.many or not self.column.null
@@ -49,17 +49,31 @@ class Entity:
     fields: Mapping[str, SyncedField]
     uniques: tuple[tuple[str, ...], ...] = ()
 
-    @property
+    @cached_property
     def columns(self) -> list[SyncedField]:
         return [field for field in self.fields.values() if not field.many]
 
-    @property
+    @cached_property
     def links(self) -> list[SyncedField]:
         return [field for field in self.fields.values() if field.many]
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         return list(self.fields)
+
+    @cached_property
+    def relations(self) -> list[SyncedField]:
+        return [field for field in self.fields.values() if field.refers_to]
+
+    @cached_property
+    def claims(self) -> list[tuple[str, ...]]:
+        """The unique sets in which synced fields take part; the others are told apart by tenant and key, or unknown here."""
+        return [names for names in self.uniques if any(name in self.fields for name in names)]
+
+    @cached_property
+    def needed(self) -> list[str]:
+        """The names of the fields that a record cannot be made without."""
+        return [field.name for field in self.fields.values() if field.required]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from .canonical import conflict_id
 from .folding import Outcome
 from .models import RecordIndex, SyncConflict
 from .questions import storable_text
-from .rows import chunks
+from .rows import chunks, large_batches
 from .states import State
 from .versions import Change, Conflict, Decision, Refused
 
@@ -63,7 +63,9 @@ def _store_conflicts(changes: Mapping[int, Change], outcomes: Mapping[int, Outco
             for conflict in outcome.conflicts:
                 row = _conflict_row(changes[position], conflict, run_id)
                 rows[row.conflict_id] = row
-    if rows:
+    if not rows:
+        return
+    with large_batches(using):
         SyncConflict.objects.using(using).bulk_create(
             rows.values(),
             update_conflicts=True,

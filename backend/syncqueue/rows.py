@@ -1,6 +1,8 @@
 """Reads rows of synced models as records with wire values. Few statements for many rows; writes nothing."""
 
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,7 +12,7 @@ from django.db.models import Q
 
 from .registry import Entity, SyncedField, registry
 
-CHUNK = 500
+CHUNK = 1000  # the largest page; SQLite takes 32,766 values in a statement
 Place = tuple[str, str]  # tenant ("" for none) and key
 
 
@@ -34,6 +36,22 @@ def chunks(items: Iterable[Any], size: int = CHUNK) -> Iterator[list[Any]]:
     source = iter(items)
     while part := list(islice(source, size)):
         yield part
+
+
+@contextmanager
+def large_batches(using: str) -> Iterator[None]:
+    """Let bulk_create put as many rows into a statement as this SQLite takes, instead of the 999 values of an old one."""
+    connection: Any = connections[using]
+    if connection.vendor != "sqlite":
+        yield
+        return
+    usual = connection.features.max_query_params
+    connection.ensure_connection()
+    connection.features.max_query_params = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    try:
+        yield
+    finally:
+        connection.features.max_query_params = usual
 
 
 def plain_rows(model: type[models.Model], using: str) -> models.QuerySet[Any]:
@@ -93,6 +111,7 @@ def place_of(entity: Entity, instance: models.Model) -> Place:
 
 def read_rows(entity: Entity, using: str, found: models.QuerySet[Any], lock: bool = False) -> list[Row]:
     """Return the rows of a queryset; one with an empty key is no record and left out."""
+    found = found.order_by()
     if lock and connections[using].features.has_select_for_update:
         found = found.order_by("pk").select_for_update(no_key=connections[using].features.has_select_for_no_key_update)
     instances = [instance for instance in found if place_of(entity, instance)[1]]

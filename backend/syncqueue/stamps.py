@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 ORIGIN = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\|[a-z0-9_-]{1,32}", re.ASCII)
@@ -11,7 +12,12 @@ _STEP = timedelta(microseconds=1)
 
 def is_stamp(text: object) -> bool:
     """Return whether `text` has the shape of a stamp and names a real date."""
-    if not isinstance(text, str) or not _SHAPE.fullmatch(text):
+    return isinstance(text, str) and _is_stamp(text)
+
+
+@lru_cache(4096)  # a page names the same few stamps over and over
+def _is_stamp(text: str) -> bool:
+    if not _SHAPE.fullmatch(text):
         return False
     try:
         instant(text)

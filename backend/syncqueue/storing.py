@@ -4,7 +4,6 @@ Raises IntegrityError or DataError where the database refuses; the caller rolls 
 that is not here raises Unresolved before anything is written.
 """
 
-import copy
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,11 +12,11 @@ from django.db import models
 from .adoption import Known
 from .canonical import fingerprint, same
 from .edits import one_edit, unwatched
-from .index import known_of, save_index, set_known
-from .models import RecordIndex
+from .index import known_of
+from .index_table import update_index
 from .references import Targets, missing, targets_of, wanted
 from .registry import Entity, SyncedField
-from .rows import Row, chunks, plain_rows
+from .rows import Row, chunks, large_batches, plain_rows
 from .states import State
 from .wire import Column
 
@@ -38,16 +37,17 @@ def store(entity: Entity, using: str, states: Sequence[State], loose: bool = Fal
     """
     live = [state for state in states if state.held.live]
     targets = targets_of(entity, using, live)
-    lacking = [(state, names) for state in live if (names := _unresolved(state, targets, loose))]
-    if lacking:
-        raise Unresolved(lacking)
-    with unwatched(using):
+    lacking = [missing(state, targets) for state in live]
+    unresolved = [(state, left) for state, names in zip(live, lacking, strict=True) if (left := _unresolved(state, names, loose))]
+    if unresolved:
+        raise Unresolved(unresolved)
+    with unwatched(using), large_batches(using):
         instances = _store_rows(entity, using, live, targets)
         for link in entity.links:
             _store_links(link, using, [(state, instances[id(state)]) for state in live], targets)
     _save_changed(states, using)
-    for state in live:
-        state.row = _row(state, instances[id(state)], missing(state, targets))
+    for state, names in zip(live, lacking, strict=True):
+        state.row = _row(state, instances[id(state)], names)
 
 
 def remove(entity: Entity, using: str, states: Collection[State]) -> set[tuple[str, tuple[str, str]]]:
@@ -57,7 +57,7 @@ def remove(entity: Entity, using: str, states: Collection[State]) -> set[tuple[s
     """
     own = frozenset((entity.name, state.place) for state in states)
     _save_changed(states, using)
-    with one_edit(using, leave_out=own) as edit:
+    with large_batches(using), one_edit(using, leave_out=own) as edit:
         for part in chunks([state.row.pk for state in states if state.row is not None]):
             plain_rows(entity.model, using).filter(pk__in=part).delete()
     for state in states:
@@ -68,14 +68,20 @@ def remove(entity: Entity, using: str, states: Collection[State]) -> set[tuple[s
     return touched - own
 
 
-def index_of(state: State) -> RecordIndex:
-    """Return a copy of the index row with what is held of the record now."""
-    held = state.held
-    prints = dict(state.index.prints)
-    if held.values is not None:
-        prints = {name: fingerprint(held.values.get(name)) for name in held.stamps}
-    hidden = held.values if held.deleted else None
-    return set_known(copy.copy(state.index), Known(held.stamps, prints, hidden, held.deleted or ""))
+def known_now(state: State) -> Known:
+    """Return what the index is to say of the record. A value that is as it was read keeps its fingerprint."""
+    held, index = state.held, state.index
+    values = held.values
+    if values is None:
+        return Known(held.stamps, index.prints, None, held.deleted or "")
+    read = state.read if state.read is not None else {}
+    prints = {
+        name: index.prints[name]
+        if name in read and name in index.prints and read[name] is values.get(name)
+        else fingerprint(values.get(name))
+        for name in held.stamps
+    }
+    return Known(held.stamps, prints, values if held.deleted else None, held.deleted or "")
 
 
 def violated(state: State, using: str) -> list[str]:
@@ -97,13 +103,15 @@ def _attname(instance: models.Model, name: str) -> str:
 
 def _save_changed(states: Collection[State], using: str) -> None:
     """Write the index rows that are not as they were: applying again writes nothing."""
-    rows = [(state, index_of(state)) for state in states]
-    save_index([row for state, row in rows if known_of(row) != known_of(state.index)], using)
+    known = [(state.index, known_now(state)) for state in states]
+    changed = [(row.pk, now) for row, now in known if now != known_of(row)]
+    if changed:
+        update_index(using, changed)
 
 
-def _unresolved(state: State, targets: Targets, loose: bool) -> list[str]:
+def _unresolved(state: State, lacking: list[str], loose: bool) -> list[str]:
     fields = state.entity.fields
-    return [name for name in missing(state, targets) if not loose or (fields[name].required and not fields[name].many)]
+    return [name for name in lacking if not loose or (fields[name].required and not fields[name].many)]
 
 
 def _store_rows(entity: Entity, using: str, states: Sequence[State], targets: Targets) -> dict[int, models.Model]:
@@ -130,30 +138,34 @@ def _store_rows(entity: Entity, using: str, states: Sequence[State], targets: Ta
 
 def _differing(state: State) -> list[str]:
     """Return the columns whose value in the row is not the one held."""
-    values = state.held.values or {}
     if state.row is None:
         return [field.name for field in state.entity.columns]
-    return [
-        field.name
-        for field in state.entity.columns
-        if field.name in values
-        and (field.name not in state.row.values or not same(state.row.values[field.name], values[field.name]))
-    ]
+    held, row = state.held.values or {}, state.row.values
+    names = [field.name for field in state.entity.columns if field.name in held]
+    return [name for name in names if name not in row or not same(row[name], held[name])]
 
 
 def _instance(state: State, names: Collection[str], targets: Targets) -> models.Model:
     entity = state.entity
-    if state.row is not None:
-        instance = copy.copy(state.row.instance)
-    else:
-        instance = entity.model(**{entity.key.attname: entity.key.to_python(state.place[1])})
+    held = state.held.values or {}
+    fields = [entity.fields[name] for name in names]
+    values = {field.column.attname: _column_value(state, field, held.get(field.name), targets) for field in fields}
+    if state.row is None:
+        values[entity.key.attname] = entity.key.to_python(state.place[1])
         if entity.tenant is not None:
-            setattr(instance, entity.tenant.attname, state.place[0])
-    for name in names:
-        field = entity.fields[name]
-        value = (state.held.values or {}).get(name)
-        setattr(instance, field.column.attname, _column_value(state, field, value, targets))
+            values[entity.tenant.attname] = state.place[0]
+        return entity.model(**values)
+    instance = _twin(state.row.instance)
+    for attname, value in values.items():
+        setattr(instance, attname, value)
     return instance
+
+
+def _twin(instance: models.Model) -> models.Model:
+    """Return a shallow copy: what is written and then rolled back must leave no trace in the row that was read."""
+    twin = type(instance).__new__(type(instance))
+    twin.__dict__.update(instance.__dict__)
+    return twin
 
 
 def _column_value(state: State, field: SyncedField, value: Any, targets: Targets) -> Any:
@@ -162,7 +174,7 @@ def _column_value(state: State, field: SyncedField, value: Any, targets: Targets
     if field.refers_to:
         tenant, key = wanted(state, field)[0]
         return targets.get((field.name, tenant, key))
-    return field.kind.write(value)
+    return state.column_value(field, value)
 
 
 def _store_links(field: SyncedField, using: str, pairs: list[tuple[State, models.Model]], targets: Targets) -> None:
@@ -184,5 +196,7 @@ def _store_links(field: SyncedField, using: str, pairs: list[tuple[State, models
 
 def _row(state: State, instance: models.Model, lacking: list[str]) -> Row:
     """Return the row as it is stored now; what was left out of a loose write is not in its values."""
-    values = {name: value for name, value in (state.held.values or {}).items() if name not in lacking}
+    values = dict(state.held.values or {})
+    for name in lacking:
+        values.pop(name, None)
     return Row(instance.pk, *state.place, values, instance)

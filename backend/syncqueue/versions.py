@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 INVALID = frozenset({"malformed", "required", "type", "unique", "not-representable", "too-large", "forbidden"})
@@ -52,10 +53,16 @@ class Change:
     deleted: str | None
     base: Mapping[str, str | None]
     deleted_base: Mapping[str, str]
+    columns: dict[str, Any] = field(default_factory=dict, compare=False)  # its values as their columns take them, once judged
 
-    @property
+    @cached_property
     def record(self) -> tuple[str, str, str]:
         return self.entity, self.tenant, self.key
+
+    @cached_property
+    def field_stamps(self) -> dict[str, str]:
+        """The stamp of every field that was sent."""
+        return dict.fromkeys(self.fields, self.stamp) | {name: at for name, at in self.stamps.items() if name in self.fields}
 
     def stamp_of(self, name: str) -> str:
         """Return the stamp of one field that was sent."""
@@ -69,7 +76,7 @@ class Change:
     @property
     def latest(self) -> str:
         """Return the largest stamp that `future` is judged by."""
-        return max([self.stamp, self.deleted or "", *map(self.stamp_of, self.fields)])
+        return max([self.stamp, self.deleted or "", *(stamp for name, stamp in self.stamps.items() if name in self.fields)])
 
 
 @dataclass(frozen=True)

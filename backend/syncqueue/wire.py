@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Protocol
 
 from django.db import connections, models
@@ -49,7 +50,8 @@ class Text:
     def write(self, value: Any) -> Any:
         if not isinstance(value, str):
             raise Unfit("type", "text is expected")
-        storable(value)
+        if not value.isascii() or "\0" in value:
+            storable(value)
         if self.max_length is not None and len(value) > self.max_length:
             raise Unfit("too-large", f"at most {self.max_length} characters")
         return value
@@ -96,6 +98,11 @@ class Exact:
     places: int
     vendor_digits: int | None = None
 
+    @cached_property
+    def _shape(self) -> re.Pattern[str]:
+        fraction = rf"\.\d{{{self.places}}}" if self.places else ""
+        return re.compile(rf"-?(0|[1-9]\d*){fraction}", re.ASCII)
+
     def read(self, value: Any) -> Any:
         number = Decimal(value)
         return f"{number:.{self.places}f}" if number.is_finite() else None
@@ -103,8 +110,7 @@ class Exact:
     def write(self, value: Any) -> Any:
         if not isinstance(value, str):
             raise Unfit("type", "a decimal as text is expected")
-        fraction = rf"\.\d{{{self.places}}}" if self.places else ""
-        if not re.fullmatch(rf"-?(0|[1-9]\d*){fraction}", value, re.ASCII):
+        if not self._shape.fullmatch(value):
             raise Unfit("not-representable", f"text with exactly {self.places} decimal places is expected")
         figures = value.lstrip("-").replace(".", "").lstrip("0")
         limit = min(self.digits, self.vendor_digits or self.digits)
@@ -148,7 +154,8 @@ class Json:
         return plain(value)
 
     def write(self, value: Any) -> Any:
-        if "\\u0000" in canonical_or_unfit(value).decode().replace("\\\\", ""):
+        text = canonical_or_unfit(value)
+        if b"\\u0000" in text and b"\\u0000" in text.replace(rb"\\", b""):
             raise Unfit("not-representable", "a zero character")
         return plain(value)
 
@@ -185,7 +192,10 @@ def storable(text: str) -> str:
     """Return `text`. Raise Unfit for what no database keeps: a zero character, half a surrogate pair."""
     if "\0" in text:
         raise Unfit("not-representable", "a zero character")
-    canonical_or_unfit(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unfit("not-representable", "half a surrogate pair") from None
     return text
 
 

@@ -15,7 +15,7 @@ from django.db import connections, models, router
 from django.db.models.deletion import Collector
 from django.db.models.query import QuerySet
 
-from .edits import Edit, one_edit
+from .edits import Edit, is_unwatched, one_edit
 from .registry import Touch, registry, touches
 from .rows import place_of, plain_rows
 
@@ -87,7 +87,7 @@ def _updating(original: Callable[..., int]) -> Callable[..., int]:
     @wraps(original)
     def update(self: QuerySet[Any], **values: Any) -> int:
         touched = touches(self.model)
-        if not touched or self.query.is_sliced:  # Django refuses a slice itself
+        if not touched or self.query.is_sliced or is_unwatched(self.db):  # Django refuses a slice itself
             return original(self, **values)
         with one_edit(self.db) as edit:
             written = list(self.order_by().values_list("pk", *[touch.owner for touch in touched]))
@@ -128,7 +128,7 @@ def _creating(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     @wraps(original)
     def bulk_create(self: QuerySet[Any], objs: Iterable[Any], *args: Any, **options: Any) -> list[Any]:
         touched = touches(self.model)
-        if not touched:
+        if not touched or is_unwatched(_written_to(self)):
             return original(self, objs, *args, **options)
         instances = list(objs)
         with one_edit(_written_to(self)) as edit:

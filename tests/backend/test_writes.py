@@ -338,5 +338,5 @@ def test_null_and_never_held_are_the_same(client: Client) -> None:
 
 def test_tenants_are_told_in_entries(db: str) -> None:
     Event.objects.create(tenant="AK", code="e", title="Dans")
-    entry = QueueEntry.objects.get()
-    assert (entry.wire()["tenant"], entry.wire()["key"]) == ("AK", "e")
+    (told,) = Client.with_token("sync").changes()
+    assert (told["tenant"], told["key"]) == ("AK", "e")

@@ -121,7 +121,7 @@ _DEEDS = {
 def _deploy(options: argparse.Namespace, settings: Settings) -> None:
     """Look, and then deploy. A disabled service cannot be looked at, so they are enabled first, which changes nothing else."""
     checks.programs({"gcloud", "firebase"} if options.only in {None, "rules", "hosting"} else {"gcloud"})
-    list(settings.variables("sync_health"))
+    planned(settings, Project(settings, nothing), options.only)  # a mistake in our own files is said before anything is done
     if not options.only:
         run([groundwork.enable(settings)])
     project = Project(settings, asked)

@@ -19,18 +19,20 @@ def plan_http(settings: Settings, project: Project) -> Iterator[Command]:
         if kind != EVENT:
             refuse_taken(name, project)
             trigger = ("--trigger-http", "--no-allow-unauthenticated")
-            yield _deploy(settings, name, sizes.get(name, sizes["default"]), trigger)
+            yield from _deploy(settings, project, name, sizes.get(name, sizes["default"]), trigger)
             yield _invoker(settings, name)
 
 
 def plan_trackers(settings: Settings, project: Project) -> Iterator[Command]:
     """Yield what deploys each tracker and its trigger, and keeps what cannot be delivered."""
     yield from _keep(settings, project)
-    for name, pattern in settings.patterns.items():
-        refuse_taken(name, project)
-        yield _deploy(settings, name, settings.sizes["trackers"], _trigger(settings, pattern))
-        yield _invoker(settings, name)
-        yield from _dead_letters(settings, name)
+    for name, kind in settings.kinds.items():
+        if kind == EVENT:
+            refuse_taken(name, project)
+            trigger = _trigger(settings, settings.patterns[name])
+            yield from _deploy(settings, project, name, settings.sizes["trackers"], trigger)
+            yield _invoker(settings, name)
+            yield from _dead_letters(settings, name)
 
 
 def refuse_taken(name: str, project: Project) -> None:
@@ -47,15 +49,29 @@ def flags(sizes: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]:
     yield from (f"--{name.replace('_', '-')}={sizes[name]}" for name in names if name in sizes)
 
 
-def _deploy(settings: Settings, name: str, sizes: Mapping[str, Any], trigger: tuple[str, ...]) -> Command:
-    told = ",".join(f"{key}={value}" for key, value in settings.variables(name).items())
-    return settings.gcloud(
+def _deploy(
+    settings: Settings, project: Project, name: str, sizes: Mapping[str, Any], trigger: tuple[str, ...]
+) -> Iterator[Command]:
+    """Yield what deploys a function. Its second address is known once it is there; a new one is told of it afterwards."""
+    uri = project.names("functions", "list", "--v2").get(name, {}).get("serviceConfig", {}).get("uri")
+    addresses = [settings.url(name), *([uri] if uri else [])]
+    yield settings.gcloud(
         *("functions", "deploy", name, "--gen2", "--region", settings.region, "--runtime", settings.sizes["runtime"]),
         *("--source", str(settings.bundle), "--entry-point", name, "--service-account", settings.runner),
-        *(f"--set-env-vars={told}", f"--update-labels={'='.join(LABEL)}", "--serve-all-traffic-latest-revision"),
+        *(f"--set-env-vars={settings.variables(name, addresses)}", f"--update-labels={'='.join(LABEL)}"),
+        "--serve-all-traffic-latest-revision",
         *flags(sizes, ("memory", "timeout", "concurrency", "max_instances")),
         *trigger,
     )
+    if not uri:
+        asked = ("functions", "describe", name, "--gen2", "--region", settings.region, "--format=value(serviceConfig.uri)")
+        both = settings.output(*asked, before=f"--update-env-vars=^|^SYNC_AUDIENCES={settings.url(name)},")
+        yield settings.gcloud("run", "services", "update", service_of(name), "--region", settings.region, both)
+
+
+def service_of(function: str) -> str:
+    """Return the name of the Cloud Run service that a function of the second generation runs as."""
+    return function.replace("_", "-").lower()
 
 
 def _trigger(settings: Settings, pattern: str) -> tuple[str, ...]:

@@ -27,21 +27,22 @@ def show(plan: Sequence[Command]) -> None:
 
 def run(plan: Sequence[Command], wait: Callable[[float], Any] = time.sleep) -> None:
     """Run every command in turn. DeployError says how far it came, and that to run it again is safe."""
+    told: dict[Output, str] = {}
     for number, command in enumerate(plan):
         sys.stdout.write(f"[{number + 1}/{len(plan)}] {command}\n")
         sys.stdout.flush()
         try:
-            _run(command, wait)
+            _run(command, told, wait)
         except (DeployError, KeyboardInterrupt) as error:
             why = str(error) or "it was interrupted"
             done = f"{number} of {len(plan)} steps are done and stay so"
             raise DeployError(f"step {number + 1} failed: {why}. {done}; running this again is safe and goes on") from None
 
 
-def _run(command: Command, wait: Callable[[float], Any]) -> None:
+def _run(command: Command, told: dict[Output, str], wait: Callable[[float], Any]) -> None:
     given = command.stdin() if command.stdin else ""
     for pause in (*WAITS, None):
-        words = [_word(word) for word in command.words]
+        words = [_word(word, told) for word in command.words]
         code, said = _said(words, given)
         if code == 0:
             return
@@ -78,19 +79,23 @@ def _through(process: "subprocess.Popen[str]") -> Iterator[str]:
         yield line
 
 
-def _word(word: Word) -> str:
-    if not isinstance(word, Output):
-        return word
-    inner = [_word(each) for each in word.words]
-    done = subprocess.run(inner, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def _word(word: Word, told: dict[Output, str]) -> str:
+    """Return a word as it is, or what the command that it stands for prints; that is asked once in a plan."""
+    if isinstance(word, Output):
+        if word not in told:
+            told[word] = _printed([_word(each, told) for each in word.words])
+        return f"{word.before}{told[word]}{word.after}"
+    return word
+
+
+def _printed(words: list[str]) -> str:
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode or not done.stdout.strip():
-        raise DeployError(f"`{' '.join(inner)}` told nothing: {' '.join(done.stderr.split())}")
-    return f"{word.before}{done.stdout.strip()}{word.after}"
+        raise DeployError(f"`{' '.join(words)}` told nothing: {' '.join(done.stderr.split())}")
+    return done.stdout.strip()
 
 
 def _hint(said: str) -> str:
-    last = said.strip().splitlines()[-1] if said.strip() else "the program said nothing"
-    for pattern, mend in troubles():
-        if re.search(pattern, said):
-            return f"{last} ({mend})"
-    return last
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["the program said nothing"]
+    told = next((line for line in lines if line.startswith("ERROR")), lines[-1]).removeprefix("ERROR: ")
+    return next((f"{told} ({mend})" for pattern, mend in troubles() if re.search(pattern, said)), told)

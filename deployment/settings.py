@@ -1,7 +1,7 @@
 """What is to be deployed, and where to: options, sync.yaml and scheduler/*.yaml -> frozen settings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from local.bundle import ROOT
 from local.functions import EVENT, discover
 from local.triggers import triggers
 
+SEPARATOR = "|"
 OWN_SECRETS = ("operator-token", "log-key")
 """The secrets that no peer names. Where they are missing and no file is given, random ones are made."""
 
@@ -85,26 +86,30 @@ class Settings:
         """The names of all secrets that the functions read."""
         return (*dict.fromkeys(_named(r"^secret:(.+)$", self.sync)), *OWN_SECRETS)
 
-    def variables(self, function: str) -> dict[str, str]:
-        """Return the environment variables of a function. DeployError if one that sync.yaml names has no value."""
-        known = {name: str(value).format(**self._placeholders(function)) for name, value in self.sizes["environment"].items()}
+    def variables(self, function: str, addresses: Iterable[str]) -> str:
+        """Return the environment variables of a function as gcloud takes them; `addresses` are all that it is called under.
+
+        Raises DeployError if one that sync.yaml names has no value.
+        """
+        filled = {"role": "events" if self.kinds[function] == EVENT else "operator", "addresses": ",".join(addresses)}
+        known = {name: value.format(**self._places(), **filled) for name, value in self.sizes["environment"].items()}
         for name in dict.fromkeys(_named(r"\$\{(\w+)\}", self.sync)):
             known.setdefault(name, self.environment.get(name, ""))
             if not known[name]:
                 raise DeployError(f"sync.yaml needs {name}: name it with --set {name}=VALUE")
-            if "," in known[name]:
-                raise DeployError(f"{name} holds a comma, which gcloud splits at: name another value with --set {name}=VALUE")
-        return known
+        return told(known)
 
-    def _placeholders(self, function: str) -> dict[str, str]:
-        return {
-            "project": self.project,
-            "region": self.region,
-            "runner": self.runner,
-            "caller": self.caller,
-            "url": self.url(function),
-            "queue": self.sizes["queue"]["name"],
-        }
+    def _places(self) -> dict[str, str]:
+        queue = f"projects/{self.project}/locations/{self.region}/queues/{self.sizes['queue']['name']}"
+        return {"project": self.project, "caller": self.caller, "base": self.url("").rstrip("/"), "queue": queue}
+
+
+def told(variables: Mapping[str, str]) -> str:
+    """Return variables as one word, parted by what is in no value. DeployError if it is in one after all."""
+    for name, value in variables.items():
+        if SEPARATOR in value:
+            raise DeployError(f"{name} holds a {SEPARATOR}: name another value with --set {name}=VALUE")
+    return f"^{SEPARATOR}^" + SEPARATOR.join(f"{name}={value}" for name, value in variables.items())
 
 
 def _named(pattern: str, value: Any) -> list[str]:

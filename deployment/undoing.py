@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from deployment import groundwork, monitoring, scheduling
 from deployment.commands import Command
 from deployment.errors import DeployError
+from deployment.functions import LABEL, service_of
 from deployment.project import Project
 from deployment.settings import Settings
 
@@ -29,15 +30,11 @@ def _before(settings: Settings, project: Project, service: str) -> str:
     return str(revisions[later + 1])
 
 
-def service_of(function: str) -> str:
-    """Return the name of the Cloud Run service that a function of the second generation runs as."""
-    return function.replace("_", "-").lower()
-
-
 def ours(settings: Settings, project: Project) -> list[str]:
     """Return the functions that are there and carry our label."""
     found = project.names("functions", "list", "--v2")
-    return [name for name, each in found.items() if each.get("labels", {}).get("app") == "bothways"]
+    key, value = LABEL
+    return [name for name, each in found.items() if each.get("labels", {}).get(key) == value]
 
 
 def halt(verb: str, settings: Settings, project: Project) -> Iterator[Command]:

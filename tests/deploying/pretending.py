@@ -38,7 +38,7 @@ def entry(kind, name, words):
         return {"name": f"{path}/{group}/indexes/1", "queryScope": "COLLECTION", "fields": shape}
     if kind.startswith("firestore"):
         kept = [{"fields": [{"order": word.rpartition("=")[2].upper()}]} for word in words if word.startswith("--index")]
-        return {"name": f"{path}/{group}/fields/{name}", "indexConfig": {"indexes": kept}}
+        return {"name": f"{path}/{group}/fields/{name.rpartition('/')[2]}", "indexConfig": {"indexes": kept}}
     if "monitoring" in kind:
         return told | {"displayName": flag(words, "--display-name") or json.loads(flag(words, "--policy"))["displayName"]}
     return told

@@ -1,6 +1,5 @@
-"""What deploying needs of sync.yaml: which tracker listens to which documents, and when each pair is synced."""
+"""Which tracker listens to which documents, as sync.yaml has it."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,3 @@ def triggers(config: Path) -> dict[str, str]:
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as exc:
         what = type(exc).__name__
         raise StackError(f"{config} names no pairs with entities and their collections ({what}): mend it") from exc
-
-
-def schedules(config: Path) -> dict[str, Mapping[str, str]]:
-    """Return each pair's own schedule as far as it names one: `{"members": {"cron": "30 3 * * *", "time_zone": "UTC"}}`."""
-    pairs: Any = yaml.safe_load(config.read_text())["pairs"]
-    return {name: pair.get("schedule") or {} for name, pair in pairs.items()}

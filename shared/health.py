@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,14 +14,16 @@ from shared.store import Store
 
 
 def pair_health(pair: Pair, limits: Health, store: Store, now: datetime) -> dict[str, Any]:
-    """Return a pair's figures by peer, its last run, its dead letters and open conflicts, and `problems`: what needs
-    somebody, in sentences."""
+    """Return a pair's figures by peer, its last run, its dead letters and open conflicts, `problems`: what needs
+    somebody, in sentences, and `figures`: what alerts are made of."""
     problems: list[str] = []
     peers: dict[str, Any] = {}
+    oldest: list[datetime] = []
     for peer in (pair.left, pair.right):
         try:
             status = peer.status(pair.scope)
             peers[peer.name] = _status(status)
+            oldest += [status.oldest_pending_at] if status.oldest_pending_at else []
             problems += _backlog_problems(peer.name, status, limits, now)
         except SyncError as error:
             problems.append(str(error))
@@ -35,8 +38,24 @@ def pair_health(pair: Pair, limits: Health, store: Store, now: datetime) -> dict
         problems.append(f"the last run, {last['run_id']}, failed; see sync_runs")
     if last and now - last["completed_at"] > timedelta(hours=limits.last_success_hours):
         problems.append(f"the last run ended {instant(last['completed_at'])}; is the scheduler's job enabled?")
-    shown = {**last, "completed_at": instant(last["completed_at"])} if last else None
-    return {"peers": peers, "last_run": shown, "dead_letters": dead, "open_conflicts": conflicts, "problems": problems}
+    shown = {name: instant(each) if isinstance(each, datetime) else each for name, each in last.items()} if last else None
+    found = {"peers": peers, "last_run": shown, "dead_letters": dead, "open_conflicts": conflicts, "problems": problems}
+    since = last.get("succeeded_at") if last else None
+    return found | {"figures": _figures(found, since, min(oldest, default=None), limits, now)}
+
+
+def _figures(
+    found: Mapping[str, Any], success: datetime | None, oldest: datetime | None, limits: Health, now: datetime
+) -> dict[str, float | None]:
+    """Return what alerts are made of. An interval is the longest that may lie between two runs that went through."""
+    interval = timedelta(hours=limits.last_success_hours)
+    return {
+        "pending": sum(each["pending"] for each in found["peers"].values()),
+        "oldest_pending_seconds": round((now - oldest).total_seconds()) if oldest else 0,
+        "dead_letters": found["dead_letters"],
+        "open_conflicts": found["open_conflicts"],
+        "intervals_since_success": round((now - success) / interval, 2) if success else None,
+    }
 
 
 def _status(status: Status) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from shared.brake import Brakes, Way
@@ -229,7 +229,13 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
 def _log_end(run: Run) -> None:
     report = run.report
     seconds = ((report.completed_at or run.now()) - report.started_at).total_seconds()
-    stats = {"duration_seconds": seconds, "changes": report.moved}
+    stats = {
+        "duration_seconds": seconds,
+        "changes": report.moved,
+        "stopped_by": report.stopped_by,
+        "billed": asdict(report.billed),
+        "cost": report.prices.cost(report.billed),
+    }
     if report.failure:
         run.log("sync_fail", report.failure.message, "ERROR", stats=stats, retry=report.failure.retry)
     elif report.handed_out:

@@ -43,7 +43,8 @@ class Lease:
 
     @property
     def last(self) -> Mapping[str, Any]:
-        """The last finished run: `run_id`, `completed_at`, `success`; empty before the first."""
+        """The last finished run: `run_id`, `completed_at`, `success`, and when one last went through: `succeeded_at`; empty
+        before the first."""
         return self.snapshot.fields.get("last") or {}
 
 
@@ -92,7 +93,9 @@ class Store(Conflicts):
         self.documents.commit([Write(_run_path(report), _run(report, now))])
         lease = self.lease(report.pair)
         if lease.holder(now) in {None, report.run_id}:
-            last = {"run_id": report.run_id, "completed_at": now, "success": report.failure is None, "brakes": len(report.brakes)}
+            success = report.failure is None
+            last = {"run_id": report.run_id, "completed_at": now, "success": success, "brakes": len(report.brakes)}
+            last["succeeded_at"] = now if success else lease.last.get("succeeded_at")
             self.documents.write(
                 [Write(lease.snapshot.path, {"run_id": report.run_id, "until": None, "last": last}, seen=lease.snapshot)]
             )

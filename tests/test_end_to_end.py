@@ -349,6 +349,10 @@ def test_health_says_what_waits_and_when_the_last_run_was(real: Real) -> None:
     assert pair["last_run"]["success"] is True
     assert pair["dead_letters"] == 1
     assert "dead letter" in pair["problems"][0]
+    assert pair["last_run"]["succeeded_at"] == pair["last_run"]["completed_at"]
+    figures = pair["figures"]
+    assert (figures["pending"], figures["oldest_pending_seconds"], figures["dead_letters"]) == (0, 0, 1)
+    assert 0 <= figures["intervals_since_success"] < 1
 
 
 def test_a_second_run_at_once_gets_409_with_the_first_ones_id(real: Real) -> None:

@@ -1,0 +1,58 @@
+"""firestore.indexes.json: composite indexes, what single fields are indexed for, and which field tells when to delete."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deployment.commands import Command
+from deployment.project import Project
+from deployment.settings import Settings
+from local.bundle import ROOT
+
+INDEXES = ROOT / "firestore.indexes.json"
+
+
+def plan(settings: Settings, project: Project) -> Iterator[Command]:
+    """Yield what makes the indexes and policies that are not there; Firestore builds them by itself afterwards."""
+    content = json.loads(INDEXES.read_text(encoding="utf-8"))
+    there = {_shape(each) for each in project.listed("firestore", "indexes", "composite", "list")}
+    yield from (_composite(settings, each) for each in content["indexes"] if _shape(each) not in there)
+    exempt = {_place(each): _orders(each["indexConfig"]) for each in project.listed("firestore", "indexes", "fields", "list")}
+    expiring = {_place(each) for each in project.listed("firestore", "fields", "ttls", "list")}
+    for each in content["fieldOverrides"]:
+        place = (each["collectionGroup"], each["fieldPath"])
+        if exempt.get(place) != _orders(each):
+            yield _single(settings, each)
+        if each.get("ttl") and place not in expiring:
+            group = f"--collection-group={each['collectionGroup']}"
+            yield settings.gcloud("firestore", "fields", "ttls", "update", each["fieldPath"], group, "--enable-ttl", "--async")
+
+
+def _composite(settings: Settings, index: Mapping[str, Any]) -> Command:
+    parts = [f"--field-config=field-path={each['fieldPath']},order={each['order'].lower()}" for each in index["fields"]]
+    group = f"--collection-group={index['collectionGroup']}"
+    scope = f"--query-scope={index['queryScope'].lower().replace('_', '-')}"
+    return settings.gcloud("firestore", "indexes", "composite", "create", group, scope, *parts, "--async")
+
+
+def _single(settings: Settings, field: Mapping[str, Any]) -> Command:
+    kept = [f"--index=order={each['order'].lower()}" for each in field["indexes"]] or ["--disable-indexes"]
+    group = f"--collection-group={field['collectionGroup']}"
+    return settings.gcloud("firestore", "indexes", "fields", "update", field["fieldPath"], group, *kept, "--async")
+
+
+def _shape(index: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what makes an index that one: ours, or one that Firestore lists, which adds `__name__` to its fields."""
+    group = index.get("collectionGroup") or index["name"].split("/collectionGroups/")[1].partition("/")[0]
+    fields = [f"{each['fieldPath']} {each.get('order')}" for each in index["fields"] if each["fieldPath"] != "__name__"]
+    return (group, index["queryScope"], *fields)
+
+
+def _place(field: Mapping[str, Any]) -> tuple[str, str]:
+    group, _, path = field["name"].split("/collectionGroups/")[1].partition("/fields/")
+    return group, path.replace("`", "")
+
+
+def _orders(config: Mapping[str, Any]) -> list[str]:
+    """Return the orders of single-field indexes; Firestore lists each with its fields, our file without."""
+    return [part.get("order", "") for each in config.get("indexes", ()) for part in each.get("fields", [each])]

@@ -1,0 +1,105 @@
+"""The queue of Cloud Tasks and the jobs of scheduler/jobs.yaml."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from deployment.commands import Command
+from deployment.errors import DeployError
+from deployment.functions import flags
+from deployment.project import Project
+from deployment.settings import Settings
+from local.bundle import ROOT
+
+JOBS = ROOT / "scheduler" / "jobs.yaml"
+FIELDS = ("name", "schedule", "time_zone", "function", "method", "attempt_deadline", "max_retry_attempts")
+PREFIX = "bothways-"
+RATES = ("max_dispatches_per_second", "max_concurrent_dispatches", "max_attempts", "min_backoff", "max_backoff")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call at fixed times. `body` is JSON, or nothing."""
+
+    name: str
+    schedule: str
+    time_zone: str
+    function: str
+    method: str
+    attempt_deadline: str
+    max_retry_attempts: int
+    body: str | None
+
+
+def jobs(content: Any, functions: Mapping[str, str], pairs: Mapping[str, Any]) -> Iterator[Job]:
+    """Yield each job of jobs.yaml, or of each pair; a pair's own schedule, where it has one, goes before the job's.
+
+    Raises DeployError if a job is incomplete, calls what is no function, or has a name that deploy.sh would not know again.
+    """
+    for job in content["jobs"]:
+        missing = [name for name in FIELDS if name not in job]
+        if missing:
+            raise DeployError(f"scheduler/jobs.yaml: the job {job.get('name', '?')} lacks {', '.join(missing)}")
+        if job["function"] not in functions:
+            raise DeployError(f"scheduler/jobs.yaml: {job['name']} calls {job['function']}, which is no function")
+        if not str(job["name"]).startswith(PREFIX):
+            raise DeployError(f"scheduler/jobs.yaml: {job['name']} must begin with {PREFIX}")
+        for pair, spec in pairs.items() if job.get("per_pair") else [("", {})]:
+            yield _job(job, pair, (spec.get("schedule") or {}) if job.get("own_schedule") else {})
+
+
+def _job(job: Mapping[str, Any], pair: str, own: Mapping[str, str]) -> Job:
+    body = ({"pair": pair} if pair else {}) | job.get("body", {})
+    return Job(
+        f"{job['name']}-{pair}" if pair else job["name"],
+        own.get("cron", job["schedule"]),
+        own.get("time_zone", job["time_zone"]),
+        job["function"],
+        job["method"],
+        job["attempt_deadline"],
+        job["max_retry_attempts"],
+        json.dumps(body) if job["method"] == "POST" else None,
+    )
+
+
+def wanted(settings: Settings) -> list[Job]:
+    """Return the jobs that are to be there."""
+    return list(jobs(yaml.safe_load(JOBS.read_text(encoding="utf-8")), settings.kinds, settings.sync["pairs"]))
+
+
+def listed(settings: Settings, project: Project) -> list[str]:
+    """Return the names of our jobs that are there."""
+    found = project.names("scheduler", "jobs", "list", "--location", settings.region)
+    return [name for name in found if name.startswith(PREFIX)]
+
+
+def plan(settings: Settings, project: Project) -> Iterator[Command]:
+    """Yield what makes or changes the queue and the jobs, and deletes jobs of ours that nothing names any more."""
+    yield _queue(settings, project)
+    there, jobs = listed(settings, project), wanted(settings)
+    yield from (_call(settings, job, job.name in there) for job in jobs)
+    for name in there:
+        if name not in {job.name for job in jobs}:
+            yield settings.gcloud("scheduler", "jobs", "delete", name, "--location", settings.region)
+
+
+def _queue(settings: Settings, project: Project) -> Command:
+    queue = settings.sizes["queue"]
+    there = project.names("tasks", "queues", "list", "--location", settings.region)
+    verb = "update" if queue["name"] in there else "create"
+    return settings.gcloud("tasks", "queues", verb, queue["name"], "--location", settings.region, *flags(queue, RATES))
+
+
+def _call(settings: Settings, job: Job, there: bool) -> Command:
+    url = settings.url(job.function)
+    header = "--update-headers" if there else "--headers"
+    body = (header, "Content-Type=application/json", "--message-body", job.body) if job.body else ()
+    return settings.gcloud(
+        *("scheduler", "jobs", "update" if there else "create", "http", job.name, "--location", settings.region),
+        *("--schedule", job.schedule, "--time-zone", job.time_zone, "--uri", url, "--http-method", job.method, *body),
+        *("--oidc-service-account-email", settings.caller, "--oidc-token-audience", url),
+        *("--attempt-deadline", job.attempt_deadline, "--max-retry-attempts", str(job.max_retry_attempts)),
+    )

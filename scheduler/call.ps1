@@ -1,0 +1,91 @@
+<#
+.SYNOPSIS
+Calls a function as Cloud Scheduler would, for Windows' Task Scheduler. Windows PowerShell 5.1 or newer.
+
+.DESCRIPTION
+Variables: SYNC_URL, what the functions' addresses begin with (https://REGION-PROJECT.cloudfunctions.net);
+SYNC_TOKEN_FILE, a file, readable by you alone, with the token for the Authorization header; SYNC_TRIES, how often to try (4);
+SYNC_WAIT, seconds before the second try, doubled before each further one (30).
+
+Exit code: 0 done; 1 failed at every try; 2 called wrongly; 3 the token was refused; 4 the request was refused; 5 another run of
+the pair was under way at every try.
+
+For a run each night at half past three:
+schtasks /Create /SC DAILY /ST 03:30 /TN Bothways /TR "powershell -NoProfile -File C:\bothways\scheduler\call.ps1 bidirectional_sync"
+
+.EXAMPLE
+.\call.ps1 reconcile '{"mode": "quick"}'
+#>
+param(
+    [Parameter(Mandatory = $true)] [ValidatePattern('^[a-z_]+$')] [string] $Function,
+    [string] $Json = '{}'
+)
+Set-StrictMode -Version Latest
+$ErrorActionPreference = 'Stop'
+[Net.ServicePointManager]::SecurityProtocol = [Net.SecurityProtocolType]::Tls12
+
+function Stop-Wrongly([string] $Why) {
+    [Console]::Error.WriteLine("call.ps1: $Why")
+    exit 2
+}
+
+function Write-Said([string] $What) {
+    Write-Output ('{0:yyyy-MM-ddTHH:mm:ssZ} {1}: {2}' -f [DateTime]::UtcNow, $Function, $What)
+}
+
+function Get-Number([string] $Text, [int] $Default) {
+    if (-not $Text) { return $Default }
+    $Number = 0
+    if (-not [int]::TryParse($Text, [ref] $Number) -or $Number -lt 0) { Stop-Wrongly 'SYNC_TRIES and SYNC_WAIT take whole numbers' }
+    return $Number
+}
+
+# Returns status and body; 0 for no answer.
+function Invoke-Function([string] $Token) {
+    $Call = @{
+        Uri             = $env:SYNC_URL.TrimEnd('/') + '/' + $Function
+        Method          = 'POST'
+        Headers         = @{ Authorization = "Bearer $Token" }
+        ContentType     = 'application/json'
+        TimeoutSec      = 1800
+        UseBasicParsing = $true
+    }
+    if ($Function -eq 'sync_health') { $Call.Method = 'GET' } else { $Call.Body = [Text.Encoding]::UTF8.GetBytes($Json) }
+    try {
+        $Answer = Invoke-WebRequest @Call
+        return @{ Status = [int] $Answer.StatusCode; Body = [string] $Answer.Content }
+    } catch {
+        $Failure = $_
+        $Response = $Failure.Exception | Select-Object -ExpandProperty Response -ErrorAction SilentlyContinue
+        if ($null -eq $Response) { return @{ Status = 0; Body = '' } }
+        return @{ Status = [int] $Response.StatusCode; Body = [string] $Failure.ErrorDetails }
+    }
+}
+
+if ("$env:SYNC_URL" -notlike 'http*') { Stop-Wrongly 'say in SYNC_URL where the functions are' }
+if (-not $env:SYNC_TOKEN_FILE -or -not (Test-Path -LiteralPath $env:SYNC_TOKEN_FILE -PathType Leaf)) {
+    Stop-Wrongly 'say in SYNC_TOKEN_FILE where the token is'
+}
+$Token = (Get-Content -LiteralPath $env:SYNC_TOKEN_FILE -Raw).Trim()
+$Tries = [Math]::Max(1, (Get-Number $env:SYNC_TRIES 4))
+$Wait = Get-Number $env:SYNC_WAIT 30
+$Code = 1
+
+for ($Try = 1; $Try -le $Tries; $Try++) {
+    $Answer = Invoke-Function $Token
+    $Status = $Answer.Status
+    if ($Status -in 200, 202) {
+        Write-Said "done ($Status)"
+        Write-Output $Answer.Body
+        exit 0
+    }
+    if ($Status -in 401, 403) { Write-Said "refused ($Status): $($Answer.Body)"; exit 3 }
+    if ($Status -in 400, 404, 405, 413) { Write-Said "the request is wrong ($Status): $($Answer.Body)"; exit 4 }
+    if ($Status -eq 409) { $Said = "another run is under way ($Status)"; $Code = 5 }
+    elseif ($Status -eq 0) { $Said = 'no answer'; $Code = 1 }
+    else { $Said = "failed ($Status): $($Answer.Body)"; $Code = 1 }
+    Write-Said "try $Try of ${Tries}: $Said"
+    if ($Try -lt $Tries) { Start-Sleep -Seconds $Wait }
+    $Wait = $Wait * 2
+}
+exit $Code

@@ -19,6 +19,7 @@ from local.ports import HOST
 from local.postgres import programs
 from local.process import exit_on_sigterm
 
+MILLISECONDS = 30
 RESULTS = Path(__file__).with_name("results.json")
 
 
@@ -35,7 +36,19 @@ def delta(asked: argparse.Namespace) -> Iterator[Figure]:
             yield from measured.figures([TO_DJANGO])
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {"delta": delta}
+def afar(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure both directions with 30 ms added to every call to either peer."""
+    records = max(asked.records // 4, 1)
+    with Stand("sqlite", records) as stand, stand.afar(MILLISECONDS) as far:
+        measured = Delta(stand, records, asked.repetitions, 0, None, far)
+        stand.ours("sync")
+        measured.updates_to_firestore()
+        yield from measured.figures([TO_FIRESTORE])
+        measured.updates_to_django()
+        yield from measured.figures([TO_DJANGO])
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {"delta": delta, "afar": afar}
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:

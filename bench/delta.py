@@ -15,7 +15,7 @@ from bench import by_hand, ceiling
 from bench.ceiling import QUEUE
 from bench.figures import Figure, Target, ratio
 from bench.raw import update, value
-from bench.stand import Stand
+from bench.stand import Afar, Stand
 
 PAGE_SIZE = 500
 EDITED = ("phone", "notes", "visits")
@@ -36,7 +36,10 @@ class Delta:
     repetitions: int
     by_hand: int
     profile: Path | None = None
+    afar: Afar | None = None
+    """The long way to both peers, where they are far; ours and the ceiling go that way, all else the short one."""
     in_flight: int = 1
+    """At the ceiling. Where the peers are far: as many as ours had."""
     _rounds: Any = field(default_factory=lambda: count(1))
     seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     billed: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -62,10 +65,11 @@ class Delta:
         """Carry edits of three fields of every member from Django."""
         self._hand_over_copies()
         for _ in range(self.repetitions):
-            self._edit(self.by_hand)
-            self._by_hand(TO_FIRESTORE, by_hand.to_firestore)
-            self.stand.side("pend")
-            self.stand.ours("sync", "--direction", TO_FIRESTORE)
+            if self.by_hand:
+                self._edit(self.by_hand)
+                self._by_hand(TO_FIRESTORE, by_hand.to_firestore)
+                self.stand.side("pend")
+                self.stand.ours("sync", "--direction", TO_FIRESTORE)
             before = self._documents()
             self._edit(self.records)
             self._ours(TO_FIRESTORE, TO_FIRESTORE)
@@ -79,17 +83,20 @@ class Delta:
     def updates_to_django(self) -> None:
         """Carry edits of three fields of every member from Firestore."""
         for _ in range(self.repetitions):
-            self._edit_documents(self.by_hand)
-            self._by_hand(TO_DJANGO, by_hand.to_django)
+            if self.by_hand:
+                self._edit_documents(self.by_hand)
+                self._by_hand(TO_DJANGO, by_hand.to_django)
             self._edit_documents(self.records)
             self._ours(TO_DJANGO, TO_DJANGO)
             self._edit_documents(self.records)
-            chains = ceiling.to_django(self.stand.backend, self.stand.firestore, PAGE_SIZE)
+            far = self.afar or self.stand
+            chains = ceiling.to_django(self.stand.firestore, far.backend, far.firestore, PAGE_SIZE)
             self._note(TO_DJANGO, "ceiling", ceiling.climb(chains, self.in_flight))
             self.check()
 
     def _chains(self, made: dict[str, Any]) -> list[Any]:
-        return ceiling.to_firestore(self.stand.backend, self.stand.firestore, made, PAGE_SIZE)
+        near, far = self.stand.backend, self.afar or self.stand
+        return ceiling.to_firestore(near, far.backend, far.firestore, made, PAGE_SIZE)
 
     def _edit(self, number: int) -> None:
         """Edit so many members in Django."""
@@ -120,7 +127,11 @@ class Delta:
 
     def _ours(self, kind: str, direction: str) -> None:
         options = ["--profile", f"{self.profile}-{kind}.txt"] if self.profile else []
-        done = self.stand.ours("sync", "--direction", direction, *options)
+        if self.afar:
+            self.afar.told()
+        done = self.stand.ours("sync", "--direction", direction, *options, **(self.afar.env if self.afar else {}))
+        if self.afar:
+            self.in_flight, _ = self.afar.told()
         tally = done["report"]["directions"][direction]
         if tally["applied"] < self.records or tally["conflicts"]:
             raise WrongOutcome(
@@ -156,7 +167,7 @@ class Delta:
         """Return the figures of what was measured."""
         found = []
         for kind in kinds:
-            part, ours = f"delta, {self.stand.database}", self.seconds[kind, "ours"]
+            part, ours = f"{'afar' if self.afar else 'delta'}, {self.stand.database}", self.seconds[kind, "ours"]
             note = f"{self.records:,} records, page {PAGE_SIZE}, {self.in_flight} in flight at the ceiling"
             best = self.seconds[kind, "ceiling"]
             found.append(ratio(part, f"{kind}: ceiling's time / ours", best, ours, ("ceiling", "ours"), CEILING, note))

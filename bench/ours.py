@@ -28,7 +28,7 @@ TOGETHER = 500
 LINES = 45
 
 
-def sync(direction: str, profile: Path | None) -> dict[str, Any]:
+def sync(direction: str | None, profile: Path | None) -> dict[str, Any]:
     """Carry over what waits and return seconds, figures, and the peak memory of this process in KiB."""
     pair, store, log = warmed(), wiring.store(), wiring.log()
     report, seconds = timed(lambda: engine.sync(pair, Order(uuid.uuid4().hex[:12], direction), store, wiring.now, log), profile)
@@ -73,7 +73,7 @@ def main() -> None:
     """Do what the command line says; keys come on standard input."""
     parser = argparse.ArgumentParser(prog="python -m bench.ours")
     parser.add_argument("action", choices=["sync", "adopt"])
-    parser.add_argument("--direction", default="")
+    parser.add_argument("--direction")
     parser.add_argument("--profile", type=Path)
     asked = parser.parse_args()
     done = sync(asked.direction, asked.profile) if asked.action == "sync" else adopt(json.load(sys.stdin))

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import requests
 
+from bench.proxy import Proxy
 from bench.raw import RawBackend, RawFirestore
 from local.backend import API, Backend
 from local.bundle import ROOT
@@ -63,6 +64,10 @@ class Stand:
             raise StackError("the stack was started without its backend")
         return self.stack.backend
 
+    def afar(self, milliseconds: int) -> Afar:
+        """Return the way to the two peers that is so long; nothing is started before `with`."""
+        return Afar(self, milliseconds)
+
     def _gunicorn(self) -> Child:
         command = [sys.executable, "-m", "gunicorn", "register.wsgi", "--bind", f"{HOST}:{self.port}", "--log-level", "warning"]
         serving = ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--keep-alive", "60"]
@@ -94,6 +99,33 @@ class Stand:
         if answer.status_code != 200:
             raise StackError(f"bidirectional_sync answered {answer.status_code}; see {self.stack.logs}")
         return answer.json()["result"]["pairs"]["members"], seconds
+
+
+class Afar:
+    """The peers through a proxy, inside `with`: raw clients, and the environment that sends ours that way."""
+
+    def __init__(self, stand: Stand, milliseconds: int) -> None:
+        """Describe it."""
+        self.ports = {"firestore": free_port(), "backend": free_port()}
+        self.firestore_host, url = f"{HOST}:{self.ports['firestore']}", f"http://{HOST}:{self.ports['backend']}{API}"
+        self.proxy = Proxy(
+            milliseconds, {self.ports["firestore"]: stand.stack.emulator_host, self.ports["backend"]: f"{HOST}:{stand.port}"}
+        )
+        self.firestore = RawFirestore(self.firestore_host, stand.stack.project)
+        self.backend = RawBackend(url, stand.stack.backend_token)
+        self.env = {"FIRESTORE_EMULATOR_HOST": self.firestore_host, "DJANGO_URL": url}
+
+    def __enter__(self) -> Self:
+        self.proxy.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.proxy.__exit__()
+
+    def told(self) -> tuple[int, dict[str, int]]:
+        """Return how many calls were under way at once, and how many there were by peer, since this was last asked."""
+        told = self.proxy.told()
+        return told["most"], {name: told["calls"].get(str(port), 0) for name, port in self.ports.items()}
 
 
 def _last_line(command: Sequence[str], env: dict[str, str], given: str = "") -> Any:

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.backlog import backlogs
 from bench.delta import TO_DJANGO, TO_FIRESTORE, Delta, WrongOutcome
 from bench.figures import Figure, keep, show
+from bench.spawned import imports
 from bench.stand import FOLDER, Stand
+from bench.whole import first_load, idle, reconciles, tracker
 from local.errors import StackError
 from local.ports import HOST
 from local.postgres import programs
@@ -48,7 +51,34 @@ def afar(asked: argparse.Namespace) -> Iterator[Figure]:
         yield from measured.figures([TO_DJANGO])
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {"delta": delta, "afar": afar}
+def peers(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure what has to do with whole peers: first load, reconciles, idle runs, the tracker."""
+    with Stand("sqlite", asked.whole) as stand:
+        yield from first_load(stand, asked.whole, asked.repetitions)
+        yield from reconciles(stand, asked.whole, asked.repetitions)
+        yield from idle(stand)
+        yield from tracker(stand)
+
+
+def backlog(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure memory and time per change against the backlog."""
+    with Stand("sqlite", asked.backlogs[-1]) as stand:
+        stand.ours("sync")
+        yield from backlogs(stand, asked.backlogs, asked.repetitions)
+
+
+def imported(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure what importing the bundle takes."""
+    yield from imports(FOLDER, 2 * asked.repetitions + 1)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
+    "delta": delta,
+    "afar": afar,
+    "peers": peers,
+    "backlog": backlog,
+    "import": imported,
+}
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -60,6 +90,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=200_000 if large else 10_000)
     parser.add_argument("--by-hand", type=int, default=500, help="how many records the hand-written loop gets (%(default)s)")
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--whole", type=int, default=100_000 if large else 5_000, help="how many records whole peers hold")
+    parser.add_argument("--backlogs", type=_numbers, default=[10_000, 50_000, 200_000] if large else [1_000, 8_000])
     parser.add_argument("--databases", type=lambda text: text.split(","), default=databases)
     parser.add_argument(
         "--profile", type=Path, help="write profiles of ours into files that begin so; the ratios then say nothing"
@@ -71,6 +103,10 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         parser.error(f"--only: there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
     return asked
+
+
+def _numbers(text: str) -> list[int]:
+    return sorted(int(each) for each in text.split(","))
 
 
 def main() -> int:

@@ -89,6 +89,12 @@ class Stand:
             raise StackError(f"a run failed: {found['failure']}")
         return found
 
+    def tracking(self, names: Sequence[str]) -> dict[str, list[float]]:
+        """Have the tracker meet these documents; see tracking.py."""
+        command = [sys.executable, "-m", "bench.tracking"]
+        found: dict[str, list[float]] = _last_line(command, self.stack.env | {"DJANGO_URL": self.url}, json.dumps(list(names)))
+        return found
+
     def call(self, direction: str) -> tuple[dict[str, Any], float]:
         """Sync through the HTTP function; return the pair's figures and the seconds that the call took."""
         headers = {"Authorization": f"Bearer {self.stack.operator_token}"}

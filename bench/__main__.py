@@ -14,14 +14,16 @@ from rich.console import Console
 from bench.backlog import backlogs
 from bench.delta import TO_DJANGO, TO_FIRESTORE, Delta, WrongOutcome
 from bench.figures import Figure, keep, show
-from bench.spawned import imports
-from bench.stand import FOLDER, Stand
+from bench.spawned import APPLY, applied, imports
+from bench.stand import Stand
 from bench.whole import first_load, idle, reconciles, tracker
+from local.bundle import ROOT
 from local.errors import StackError
 from local.ports import HOST
 from local.postgres import programs
 from local.process import exit_on_sigterm
 
+FOLDER = ROOT / ".local" / "bench"
 MILLISECONDS = 30
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -29,7 +31,7 @@ RESULTS = Path(__file__).with_name("results.json")
 def delta(asked: argparse.Namespace) -> Iterator[Figure]:
     """Measure both directions, on each database that is here."""
     for database in asked.databases:
-        with Stand(database, asked.records) as stand:
+        with Stand(asked.folder, database, asked.records) as stand:
             measured = Delta(stand, asked.records, asked.repetitions, min(asked.by_hand, asked.records), asked.profile)
             measured.creations()
             yield from measured.figures(["creations"])
@@ -37,12 +39,22 @@ def delta(asked: argparse.Namespace) -> Iterator[Figure]:
             yield from measured.figures([TO_FIRESTORE])
             measured.updates_to_django()
             yield from measured.figures([TO_DJANGO])
+            if database == "sqlite":
+                yield from measured.through_the_function()
+                yield from measured.bills()
+
+
+def apply(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure the backend's apply against Django's own bulk writes of the same rows."""
+    if APPLY.exists():
+        for database in asked.databases:
+            yield from applied(database, min(asked.records, 10_000))
 
 
 def afar(asked: argparse.Namespace) -> Iterator[Figure]:
     """Measure both directions with 30 ms added to every call to either peer."""
     records = max(asked.records // 4, 1)
-    with Stand("sqlite", records) as stand, stand.afar(MILLISECONDS) as far:
+    with Stand(asked.folder, "sqlite", records) as stand, stand.afar(MILLISECONDS) as far:
         measured = Delta(stand, records, asked.repetitions, 0, None, far)
         stand.ours("sync")
         measured.updates_to_firestore()
@@ -53,7 +65,7 @@ def afar(asked: argparse.Namespace) -> Iterator[Figure]:
 
 def peers(asked: argparse.Namespace) -> Iterator[Figure]:
     """Measure what has to do with whole peers: first load, reconciles, idle runs, the tracker."""
-    with Stand("sqlite", asked.whole) as stand:
+    with Stand(asked.folder, "sqlite", asked.whole) as stand:
         yield from first_load(stand, asked.whole, asked.repetitions)
         yield from reconciles(stand, asked.whole, asked.repetitions)
         yield from idle(stand)
@@ -62,19 +74,20 @@ def peers(asked: argparse.Namespace) -> Iterator[Figure]:
 
 def backlog(asked: argparse.Namespace) -> Iterator[Figure]:
     """Measure memory and time per change against the backlog."""
-    with Stand("sqlite", asked.backlogs[-1]) as stand:
+    with Stand(asked.folder, "sqlite", asked.backlogs[-1]) as stand:
         stand.ours("sync")
         yield from backlogs(stand, asked.backlogs, asked.repetitions)
 
 
 def imported(asked: argparse.Namespace) -> Iterator[Figure]:
     """Measure what importing the bundle takes."""
-    yield from imports(FOLDER, 2 * asked.repetitions + 1)
+    yield from imports(asked.folder, 2 * asked.repetitions + 1)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
     "delta": delta,
     "afar": afar,
+    "apply": apply,
     "peers": peers,
     "backlog": backlog,
     "import": imported,
@@ -96,6 +109,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--profile", type=Path, help="write profiles of ours into files that begin so; the ratios then say nothing"
     )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps its files (.local/bench)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
     asked.only = asked.only.split(",")
@@ -113,7 +127,6 @@ def main() -> int:
     """Measure; return 1 where what was measured did not do its work, 0 also where a target is missed."""
     exit_on_sigterm()
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{HOST},localhost"
-    FOLDER.mkdir(parents=True, exist_ok=True)
     asked, began, figures, wrong = options(sys.argv[1:]), time.monotonic(), list[Figure](), ""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     for part in asked.only:

@@ -8,8 +8,6 @@ from bench.delta import TO_FIRESTORE, WrongOutcome
 from bench.figures import Figure, Target
 from bench.stand import Stand
 
-MIB = 1024
-
 
 def backlogs(stand: Stand, sizes: Sequence[int], repetitions: int) -> Iterator[Figure]:
     """Carry new members to an empty collection, of each size in turn, each in a fresh process."""
@@ -24,7 +22,7 @@ def backlogs(stand: Stand, sizes: Sequence[int], repetitions: int) -> Iterator[F
             applied = done["report"]["directions"][TO_FIRESTORE]["applied"]
             if applied < size:
                 raise WrongOutcome(f"of {size} changes {applied} were applied")
-            memory[size].append(done["rss_kib"] / MIB)
+            memory[size].append(done["peak_mib"])
             seconds[size].append(done["seconds"] / size)
     least, note = sizes[0], "creations; the issue's sizes only with BENCH=large" if max(sizes) < 200_000 else "creations"
     for size in sizes[1:]:

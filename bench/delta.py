@@ -5,7 +5,7 @@ Each repetition measures all of them in turn, each on edits of its own, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,13 @@ from bench.stand import Afar, Stand
 PAGE_SIZE = 500
 EDITED = ("phone", "notes", "visits")
 TO_FIRESTORE, TO_DJANGO = "django_to_firestore", "firestore_to_django"
+BILLED = {
+    (TO_FIRESTORE, "reads"): Target(at_most=1.1),
+    (TO_FIRESTORE, "writes"): Target(at_most=1.1),
+    (TO_DJANGO, "reads"): Target(at_most=1.1),
+    (TO_DJANGO, "writes"): Target(at_most=3.1),
+}
+"""What the design aims at, and a tenth for the run's own record."""
 CEILING, BY_HAND = Target(at_least=0.6), Target(at_least=12)
 
 
@@ -141,10 +148,22 @@ class Delta:
         self._note(kind, "ours", done["seconds"])
         self.check()
 
+    def through_the_function(self) -> Iterator[Figure]:
+        """Carry edits once more in each direction, asking the HTTP function; the time is the caller's."""
+        for direction, edit in ((TO_FIRESTORE, self._edit), (TO_DJANGO, self._edit_documents)):
+            edit(self.records)
+            result, seconds = self.stand.call(direction)
+            if result["directions"][direction]["applied"] != self.records:
+                raise WrongOutcome(f"{direction}, through the function: not all of {self.records} changes were applied")
+            self.check()
+            note = f"the HTTP call, once, against {self.repetitions} runs in a process"
+            name = f"{direction}: through the function / ours"
+            yield Figure(self.part, name, [seconds / each for each in self.seconds[direction, "ours"]], "", None, note)
+
     def _by_hand(self, kind: str, work: Callable[..., tuple[int, float]]) -> None:
         client = self.stand.stack.firestore()
         number, seconds = work(self.stand.url, self.stand.stack.backend_token, client)
-        client.close()
+        client.close()  # type: ignore[no-untyped-call]
         if number != self.by_hand:
             raise WrongOutcome(f"{kind} by hand: {number} of {self.by_hand} changes went through")
         self._note(kind, "by hand", seconds)
@@ -163,11 +182,31 @@ class Delta:
             different = sum(there.get(key) != here.get(key) for key in there.keys() | here.keys())
             raise WrongOutcome(f"{different} of {len(here)} members differ between Django and Firestore")
 
+    @property
+    def part(self) -> str:
+        """Under which name the figures stand."""
+        return f"{'afar' if self.afar else 'delta'}, {self.stand.database}"
+
+    def bills(self) -> Iterator[Figure]:
+        """Yield what a change costs, of what was measured last in each direction; its share of the run's record is in it."""
+        for kind, billed in self.billed.items():
+            for name, number in billed.items():
+                target, tracker = BILLED.get((kind, name)), 2 * (name == "writes" and kind == TO_DJANGO)
+                note = "of them 2 the tracker's" if tracker else ""
+                yield Figure(
+                    f"billed, {self.stand.database}",
+                    f"{kind}: {name} per change",
+                    [number / self.records + tracker],
+                    "",
+                    target,
+                    note,
+                )
+
     def figures(self, kinds: Sequence[str]) -> list[Figure]:
         """Return the figures of what was measured."""
-        found = []
+        found, part = list[Figure](), self.part
         for kind in kinds:
-            part, ours = f"{'afar' if self.afar else 'delta'}, {self.stand.database}", self.seconds[kind, "ours"]
+            ours = self.seconds[kind, "ours"]
             note = f"{self.records:,} records, page {PAGE_SIZE}, {self.in_flight} in flight at the ceiling"
             best = self.seconds[kind, "ceiling"]
             found.append(ratio(part, f"{kind}: ceiling's time / ours", best, ours, ("ceiling", "ours"), CEILING, note))

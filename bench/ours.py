@@ -9,7 +9,6 @@ import argparse
 import cProfile
 import json
 import pstats
-import resource
 import sys
 import time
 import uuid
@@ -20,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.memory import peak_mib
 from shared import engine, wiring
 from shared import reconcile as whole
 from shared.model import RecordId
@@ -32,10 +32,10 @@ LINES = 45
 
 
 def sync(direction: str | None, profile: Path | None, cold: bool) -> dict[str, Any]:
-    """Carry over what waits and return seconds, figures, and the peak memory of this process in KiB."""
+    """Carry over what waits and return seconds, figures, and the peak memory of this process in MiB."""
     pair, store, log = wiring.pairs()[PAIR] if cold else warmed(), wiring.store(), wiring.log()
     report, seconds = timed(lambda: engine.sync(pair, Order(uuid.uuid4().hex[:12], direction), store, wiring.now, log), profile)
-    return {"seconds": seconds, "rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **told(report)}
+    return {"seconds": seconds, "peak_mib": peak_mib(), **told(report)}
 
 
 def reconcile(mode: Literal["quick", "full"], profile: Path | None) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from local.process import Child
 from local.stack import Stack
 from local.web import answers
 
-FOLDER = ROOT / ".local" / "bench"
 EMULATOR_HEAP = "-Xmx4g"
 """It keeps what was overwritten for an hour, and slows down long before it runs out of memory."""
 SIDE = Path(__file__).with_name("backend_side.py")
@@ -34,9 +33,9 @@ SIDE = Path(__file__).with_name("backend_side.py")
 class Stand:
     """Inside `with`: an emulator, a backend with so many members on `database` (sqlite or postgresql), the functions."""
 
-    def __init__(self, database: str, members: int) -> None:
-        """Describe it; nothing starts before `with`."""
-        self.database, self.members = database, members
+    def __init__(self, folder: Path, database: str, members: int) -> None:
+        """Describe it, with its files in a folder of its own in `folder`; nothing starts before `with`."""
+        self.folder, self.database, self.members = folder / database, database, members
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}{API}"
         self._exits = ExitStack()
@@ -46,7 +45,7 @@ class Stand:
             os.environ["_JAVA_OPTIONS"] = EMULATOR_HEAP  # the only variable that stands above the command line
             url = exits.enter_context(Postgres()).url if self.database == "postgresql" else None
             env = {"DJANGO_URL": self.url}
-            described = Stack(FOLDER / self.database, members=self.members, triggers={}, functions_env=env, database_url=url)
+            described = Stack(self.folder, members=self.members, triggers={}, functions_env=env, database_url=url)
             self.stack = exits.enter_context(described)
             exits.enter_context(self._gunicorn()).wait_ready(lambda: answers(f"http://{HOST}:{self.port}/health/"))
             self._exits = exits.pop_all()
@@ -123,6 +122,8 @@ class Afar:
 
     def __enter__(self) -> Self:
         self.proxy.__enter__()
+        self.backend.get("status/")
+        self.firestore.stream("BatchGetDocuments", self.firestore.get_request([f"{self.firestore.root}/members/nobody"]))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -51,13 +51,16 @@ class Line:
         self.port, self.count = port, count
         self.open: set[int] = set()
         self.framed: bool | None = None
+        self._preface = 0
         self._left = {True: bytearray(), False: bytearray()}
 
     def saw(self, piece: bytes, sent: bool) -> None:
         """Note a piece of what the client `sent`, or of what it was answered."""
         if self.framed is None:
-            self.framed = piece.startswith(PREFACE[: len(piece)])
-            piece = piece.removeprefix(PREFACE)
+            self.framed = PREFACE.startswith(piece[: len(PREFACE)])
+            self._preface = len(PREFACE) if self.framed else 0
+        if sent:
+            piece, self._preface = piece[self._preface :], max(0, self._preface - len(piece))
         if self.framed:
             self._frames(piece, sent)
         else:

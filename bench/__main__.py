@@ -11,21 +11,27 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.backlog import backlogs
 from bench.delta import TO_DJANGO, TO_FIRESTORE, Delta, WrongOutcome
 from bench.figures import Figure, keep, show
-from bench.stand import FOLDER, Stand
+from bench.spawned import APPLY, applied, imports
+from bench.stand import Stand
+from bench.whole import first_load, idle, reconciles, tracker
+from local.bundle import ROOT
 from local.errors import StackError
 from local.ports import HOST
 from local.postgres import programs
 from local.process import exit_on_sigterm
 
+FOLDER = ROOT / ".local" / "bench"
+MILLISECONDS = 30
 RESULTS = Path(__file__).with_name("results.json")
 
 
 def delta(asked: argparse.Namespace) -> Iterator[Figure]:
     """Measure both directions, on each database that is here."""
     for database in asked.databases:
-        with Stand(database, asked.records) as stand:
+        with Stand(asked.folder, database, asked.records) as stand:
             measured = Delta(stand, asked.records, asked.repetitions, min(asked.by_hand, asked.records), asked.profile)
             measured.creations()
             yield from measured.figures(["creations"])
@@ -33,9 +39,59 @@ def delta(asked: argparse.Namespace) -> Iterator[Figure]:
             yield from measured.figures([TO_FIRESTORE])
             measured.updates_to_django()
             yield from measured.figures([TO_DJANGO])
+            if database == "sqlite":
+                yield from measured.through_the_function()
+                yield from measured.bills()
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {"delta": delta}
+def apply(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure the backend's apply against Django's own bulk writes of the same rows."""
+    if APPLY.exists():
+        for database in asked.databases:
+            yield from applied(database, min(asked.records, 10_000))
+
+
+def afar(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure both directions with 30 ms added to every call to either peer."""
+    records = max(asked.records // 4, 1)
+    with Stand(asked.folder, "sqlite", records) as stand, stand.afar(MILLISECONDS) as far:
+        measured = Delta(stand, records, asked.repetitions, 0, None, far)
+        stand.ours("sync")
+        measured.updates_to_firestore()
+        yield from measured.figures([TO_FIRESTORE])
+        measured.updates_to_django()
+        yield from measured.figures([TO_DJANGO])
+
+
+def peers(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure what has to do with whole peers: first load, reconciles, idle runs, the tracker."""
+    with Stand(asked.folder, "sqlite", asked.whole) as stand:
+        yield from first_load(stand, asked.whole, asked.repetitions)
+        yield from reconciles(stand, asked.whole, asked.repetitions)
+        yield from idle(stand)
+        yield from tracker(stand)
+
+
+def backlog(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure memory and time per change against the backlog."""
+    with Stand(asked.folder, "sqlite", asked.backlogs[-1]) as stand:
+        stand.ours("sync")
+        yield from backlogs(stand, asked.backlogs, asked.repetitions)
+
+
+def imported(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure what importing the bundle takes."""
+    yield from imports(asked.folder, 2 * asked.repetitions + 1)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
+    "delta": delta,
+    "afar": afar,
+    "apply": apply,
+    "peers": peers,
+    "backlog": backlog,
+    "import": imported,
+}
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -47,10 +103,13 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=200_000 if large else 10_000)
     parser.add_argument("--by-hand", type=int, default=500, help="how many records the hand-written loop gets (%(default)s)")
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--whole", type=int, default=100_000 if large else 5_000, help="how many records whole peers hold")
+    parser.add_argument("--backlogs", type=_numbers, default=[10_000, 50_000, 200_000] if large else [1_000, 8_000])
     parser.add_argument("--databases", type=lambda text: text.split(","), default=databases)
     parser.add_argument(
         "--profile", type=Path, help="write profiles of ours into files that begin so; the ratios then say nothing"
     )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps its files (.local/bench)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
     asked.only = asked.only.split(",")
@@ -60,11 +119,14 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     return asked
 
 
+def _numbers(text: str) -> list[int]:
+    return sorted(int(each) for each in text.split(","))
+
+
 def main() -> int:
     """Measure; return 1 where what was measured did not do its work, 0 also where a target is missed."""
     exit_on_sigterm()
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{HOST},localhost"
-    FOLDER.mkdir(parents=True, exist_ok=True)
     asked, began, figures, wrong = options(sys.argv[1:]), time.monotonic(), list[Figure](), ""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     for part in asked.only:

@@ -33,11 +33,25 @@ def _forget_queue() -> int:
     return int(QueueEntry.objects.all().delete()[0])
 
 
-def _pend() -> int:
-    """Have every queue entry of a member wait again."""
+def _pend(limit: int | None = None) -> int:
+    """Have every queue entry of a member wait again, or so many of them and no others."""
     from syncqueue.models import QueueEntry
 
-    return int(QueueEntry.objects.filter(entity="member").update(status="pending", synced_at=None, run_id=""))
+    entries = QueueEntry.objects.filter(entity="member")
+    if limit is not None:
+        entries.update(status="synced")
+        entries = entries.filter(pk__in=entries.order_by("pk").values("pk")[:limit])
+    return int(entries.update(status="pending", synced_at=None, run_id=""))
+
+
+def _differ(limit: int) -> int:
+    """Edit so many members with SQL, past Django."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        chosen = "SELECT id FROM members_member ORDER BY national_id LIMIT %s"
+        cursor.execute(f"UPDATE members_member SET visits = visits + 1 WHERE id IN ({chosen})", [limit])  # noqa: S608  # no input
+        return int(cursor.rowcount)
 
 
 def _pending() -> int:
@@ -59,6 +73,7 @@ _ACTIONS: Mapping[str, Callable[..., Any]] = {
     "edit": _edit,
     "forget_queue": _forget_queue,
     "pend": _pend,
+    "differ": _differ,
     "pending": _pending,
     "values": _values,
 }

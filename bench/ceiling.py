@@ -19,16 +19,18 @@ QUEUE = "sync_queue"
 LABEL = ("sync_status", "synced_at", "run_id", "error", "expire_at")
 
 
-def to_firestore(backend: RawBackend, firestore: RawFirestore, made: Mapping[str, Any], page_size: int) -> list[Chain]:
+def to_firestore(
+    near: RawBackend, backend: RawBackend, firestore: RawFirestore, made: Mapping[str, Any], page_size: int
+) -> list[Chain]:
     """Return, for each page of what waits in Django: fetch it, BatchGet its documents, BatchWrite what is to be, mark.
 
-    `made` holds the write of each member's document by key.
+    `made` holds the write of each member's document by key; `near` is asked for what waits while the calls are built.
     """
     chains: list[Chain] = []
     cursor: str | None = ""
     while cursor is not None:
         target = f"changes/?entity=member&limit={page_size}" + (f"&cursor={cursor}" if cursor else "")
-        body = json.loads(backend.get(target))
+        body = json.loads(near.get(target))
         cursor = body["next"]
         keys = [change["key"] for change in body["results"]]
         mark = packed({"run_id": RUN, "ids": [change["id"] for change in body["results"]], "superseded": [], "failed": []})
@@ -44,9 +46,9 @@ def to_firestore(backend: RawBackend, firestore: RawFirestore, made: Mapping[str
     return chains
 
 
-def to_django(backend: RawBackend, firestore: RawFirestore, page_size: int) -> list[Chain]:
+def to_django(near: RawFirestore, backend: RawBackend, firestore: RawFirestore, page_size: int) -> list[Chain]:
     """Return, for each page of what waits in Firestore's queue: query it, post its changes to apply/, BatchWrite the labels."""
-    entries = firestore.documents(QUEUE)
+    entries = near.documents(QUEUE)
     waiting = {"pair": "members", "sync_status": "pending", "entity": "member"}
     after, chains = None, list[Chain]()
     for page in parts(entries, page_size):

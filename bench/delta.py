@@ -5,7 +5,7 @@ Each repetition measures all of them in turn, each on edits of its own, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,11 +15,18 @@ from bench import by_hand, ceiling
 from bench.ceiling import QUEUE
 from bench.figures import Figure, Target, ratio
 from bench.raw import update, value
-from bench.stand import Stand
+from bench.stand import Afar, Stand
 
 PAGE_SIZE = 500
 EDITED = ("phone", "notes", "visits")
 TO_FIRESTORE, TO_DJANGO = "django_to_firestore", "firestore_to_django"
+BILLED = {
+    (TO_FIRESTORE, "reads"): Target(at_most=1.1),
+    (TO_FIRESTORE, "writes"): Target(at_most=1.1),
+    (TO_DJANGO, "reads"): Target(at_most=1.1),
+    (TO_DJANGO, "writes"): Target(at_most=3.1),
+}
+"""What the design aims at, and a tenth for the run's own record."""
 CEILING, BY_HAND = Target(at_least=0.6), Target(at_least=12)
 
 
@@ -36,7 +43,10 @@ class Delta:
     repetitions: int
     by_hand: int
     profile: Path | None = None
+    afar: Afar | None = None
+    """The long way to both peers, where they are far; ours and the ceiling go that way, all else the short one."""
     in_flight: int = 1
+    """At the ceiling. Where the peers are far: as many as ours had."""
     _rounds: Any = field(default_factory=lambda: count(1))
     seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     billed: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -62,10 +72,11 @@ class Delta:
         """Carry edits of three fields of every member from Django."""
         self._hand_over_copies()
         for _ in range(self.repetitions):
-            self._edit(self.by_hand)
-            self._by_hand(TO_FIRESTORE, by_hand.to_firestore)
-            self.stand.side("pend")
-            self.stand.ours("sync", "--direction", TO_FIRESTORE)
+            if self.by_hand:
+                self._edit(self.by_hand)
+                self._by_hand(TO_FIRESTORE, by_hand.to_firestore)
+                self.stand.side("pend")
+                self.stand.ours("sync", "--direction", TO_FIRESTORE)
             before = self._documents()
             self._edit(self.records)
             self._ours(TO_FIRESTORE, TO_FIRESTORE)
@@ -79,17 +90,20 @@ class Delta:
     def updates_to_django(self) -> None:
         """Carry edits of three fields of every member from Firestore."""
         for _ in range(self.repetitions):
-            self._edit_documents(self.by_hand)
-            self._by_hand(TO_DJANGO, by_hand.to_django)
+            if self.by_hand:
+                self._edit_documents(self.by_hand)
+                self._by_hand(TO_DJANGO, by_hand.to_django)
             self._edit_documents(self.records)
             self._ours(TO_DJANGO, TO_DJANGO)
             self._edit_documents(self.records)
-            chains = ceiling.to_django(self.stand.backend, self.stand.firestore, PAGE_SIZE)
+            far = self.afar or self.stand
+            chains = ceiling.to_django(self.stand.firestore, far.backend, far.firestore, PAGE_SIZE)
             self._note(TO_DJANGO, "ceiling", ceiling.climb(chains, self.in_flight))
             self.check()
 
     def _chains(self, made: dict[str, Any]) -> list[Any]:
-        return ceiling.to_firestore(self.stand.backend, self.stand.firestore, made, PAGE_SIZE)
+        near, far = self.stand.backend, self.afar or self.stand
+        return ceiling.to_firestore(near, far.backend, far.firestore, made, PAGE_SIZE)
 
     def _edit(self, number: int) -> None:
         """Edit so many members in Django."""
@@ -120,7 +134,11 @@ class Delta:
 
     def _ours(self, kind: str, direction: str) -> None:
         options = ["--profile", f"{self.profile}-{kind}.txt"] if self.profile else []
-        done = self.stand.ours("sync", "--direction", direction, *options)
+        if self.afar:
+            self.afar.told()
+        done = self.stand.ours("sync", "--direction", direction, *options, **(self.afar.env if self.afar else {}))
+        if self.afar:
+            self.in_flight, _ = self.afar.told()
         tally = done["report"]["directions"][direction]
         if tally["applied"] < self.records or tally["conflicts"]:
             raise WrongOutcome(
@@ -130,10 +148,22 @@ class Delta:
         self._note(kind, "ours", done["seconds"])
         self.check()
 
+    def through_the_function(self) -> Iterator[Figure]:
+        """Carry edits once more in each direction, asking the HTTP function; the time is the caller's."""
+        for direction, edit in ((TO_FIRESTORE, self._edit), (TO_DJANGO, self._edit_documents)):
+            edit(self.records)
+            result, seconds = self.stand.call(direction)
+            if result["directions"][direction]["applied"] != self.records:
+                raise WrongOutcome(f"{direction}, through the function: not all of {self.records} changes were applied")
+            self.check()
+            note = f"the HTTP call, once, against {self.repetitions} runs in a process"
+            name = f"{direction}: through the function / ours"
+            yield Figure(self.part, name, [seconds / each for each in self.seconds[direction, "ours"]], "", None, note)
+
     def _by_hand(self, kind: str, work: Callable[..., tuple[int, float]]) -> None:
         client = self.stand.stack.firestore()
         number, seconds = work(self.stand.url, self.stand.stack.backend_token, client)
-        client.close()
+        client.close()  # type: ignore[no-untyped-call]
         if number != self.by_hand:
             raise WrongOutcome(f"{kind} by hand: {number} of {self.by_hand} changes went through")
         self._note(kind, "by hand", seconds)
@@ -152,11 +182,31 @@ class Delta:
             different = sum(there.get(key) != here.get(key) for key in there.keys() | here.keys())
             raise WrongOutcome(f"{different} of {len(here)} members differ between Django and Firestore")
 
+    @property
+    def part(self) -> str:
+        """Under which name the figures stand."""
+        return f"{'afar' if self.afar else 'delta'}, {self.stand.database}"
+
+    def bills(self) -> Iterator[Figure]:
+        """Yield what a change costs, of what was measured last in each direction; its share of the run's record is in it."""
+        for kind, billed in self.billed.items():
+            for name, number in billed.items():
+                target, tracker = BILLED.get((kind, name)), 2 * (name == "writes" and kind == TO_DJANGO)
+                note = "of them 2 the tracker's" if tracker else ""
+                yield Figure(
+                    f"billed, {self.stand.database}",
+                    f"{kind}: {name} per change",
+                    [number / self.records + tracker],
+                    "",
+                    target,
+                    note,
+                )
+
     def figures(self, kinds: Sequence[str]) -> list[Figure]:
         """Return the figures of what was measured."""
-        found = []
+        found, part = list[Figure](), self.part
         for kind in kinds:
-            part, ours = f"delta, {self.stand.database}", self.seconds[kind, "ours"]
+            ours = self.seconds[kind, "ours"]
             note = f"{self.records:,} records, page {PAGE_SIZE}, {self.in_flight} in flight at the ceiling"
             best = self.seconds[kind, "ceiling"]
             found.append(ratio(part, f"{kind}: ceiling's time / ours", best, ours, ("ceiling", "ours"), CEILING, note))

@@ -9,16 +9,19 @@ import argparse
 import cProfile
 import json
 import pstats
-import resource
 import sys
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from bench.memory import peak_mib
 from shared import engine, wiring
+from shared import reconcile as whole
 from shared.model import RecordId
 from shared.report import Report
 from shared.run import Order, Pair
@@ -28,11 +31,20 @@ TOGETHER = 500
 LINES = 45
 
 
-def sync(direction: str, profile: Path | None) -> dict[str, Any]:
-    """Carry over what waits and return seconds, figures, and the peak memory of this process in KiB."""
-    pair, store, log = warmed(), wiring.store(), wiring.log()
+def sync(direction: str | None, profile: Path | None, cold: bool) -> dict[str, Any]:
+    """Carry over what waits and return seconds, figures, and the peak memory of this process in MiB."""
+    pair, store, log = wiring.pairs()[PAIR] if cold else warmed(), wiring.store(), wiring.log()
     report, seconds = timed(lambda: engine.sync(pair, Order(uuid.uuid4().hex[:12], direction), store, wiring.now, log), profile)
-    return {"seconds": seconds, "rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **told(report)}
+    return {"seconds": seconds, "peak_mib": peak_mib(), **told(report)}
+
+
+def reconcile(mode: Literal["quick", "full"], profile: Path | None) -> dict[str, Any]:
+    """Compare all members and mend what differs; return what `sync` does."""
+    pair, store, log = warmed(), wiring.store(), wiring.log()
+    narrow = replace(pair, scope=replace(pair.scope, entities=("member",)))
+    work = partial(whole.reconcile, narrow, Order(uuid.uuid4().hex[:12]), store, wiring.now, log, whole.Task(mode, restart=True))
+    report, seconds = timed(work, profile)
+    return {"seconds": seconds, **told(report)}
 
 
 def told(report: Report) -> dict[str, Any]:
@@ -72,11 +84,18 @@ def adopt(keys: list[str]) -> dict[str, Any]:
 def main() -> None:
     """Do what the command line says; keys come on standard input."""
     parser = argparse.ArgumentParser(prog="python -m bench.ours")
-    parser.add_argument("action", choices=["sync", "adopt"])
-    parser.add_argument("--direction", default="")
+    parser.add_argument("action", choices=["sync", "reconcile", "adopt"])
+    parser.add_argument("--direction")
+    parser.add_argument("--cold", action="store_true", help="talk to nobody before the run")
+    parser.add_argument("--mode", choices=["quick", "full"], default="full")
     parser.add_argument("--profile", type=Path)
     asked = parser.parse_args()
-    done = sync(asked.direction, asked.profile) if asked.action == "sync" else adopt(json.load(sys.stdin))
+    works: dict[str, Callable[[], dict[str, Any]]] = {
+        "sync": lambda: sync(asked.direction, asked.profile, asked.cold),
+        "reconcile": lambda: reconcile(asked.mode, asked.profile),
+        "adopt": lambda: adopt(json.load(sys.stdin)),
+    }
+    done = works[asked.action]()
     sys.stdout.write(json.dumps(done) + "\n")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from simulation.faults import Crash, Fault
+from simulation.faults import STOPS, Crash, Fault
 
 ENDLESS = 5_000
-AFTER = frozenset({"crash after"})
+AFTER = frozenset({"crash after", "stop after"})
 """Faults that befall an actor once its call is done; the others change the call, or come before it."""
 
 
@@ -26,6 +26,8 @@ class Actor:
         self.fault: Fault | None = None
         self.calls = 0
         self.crashed = False
+        self.held_until = 0
+        """The number of the step before which it does not go on."""
 
     @property
     def done(self) -> bool:
@@ -105,17 +107,20 @@ class Network:
             if actor.points > 0:
                 actor.points -= 1
                 return None
-            if actor.fault is None:
-                self.say(f"  {actor.name} stops {'before' if before else 'after'} {label}")
-                assert actor.greenlet.parent is not None
-                actor.greenlet.parent.switch()
-                if actor.crashed:
-                    raise Crash
-                continue
-            if before is (actor.fault.kind in AFTER) or not _fits(actor.fault, label):
+            fault = actor.fault
+            if fault is not None and (before is (fault.kind in AFTER) or not _fits(fault, label)):
                 return None  # it comes at the next call that it can befall
-            return self._met(actor, actor.fault)
+            if fault is not None and fault.kind not in STOPS:
+                return self._met(actor, fault)
+            self._stop(actor, f"{'before' if before else 'after'} {label}")
         return None
+
+    def _stop(self, actor: Actor, where: str) -> None:
+        self.say(f"  {actor.name} stops {where}")
+        assert actor.greenlet.parent is not None
+        actor.greenlet.parent.switch()
+        if actor.crashed:
+            raise Crash
 
     def _met(self, actor: Actor, fault: Fault) -> Fault:
         if fault.times > 1:
@@ -143,6 +148,6 @@ class Network:
 
 def _fits(fault: Fault, label: str) -> bool:
     """Return whether a call can meet the fault: only bulk writes fail in part, and reading twice is no fault."""
-    if fault.kind == "doubled" and not (" POST " in label or label in {"firestore write", "firestore commit"}):
+    if fault.kind == "doubled" and not (" POST " in label or label.startswith(("firestore write", "firestore commit"))):
         return False
-    return fault.at in label and (fault.kind != "partial" or label == "firestore write")
+    return fault.at in label and (fault.kind != "partial" or label.startswith("firestore write"))

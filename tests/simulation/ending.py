@@ -13,7 +13,7 @@ from shared.canonical import canonical
 from shared.model import RecordId
 from shared.naming import state_id
 from shared.native import loaded
-from simulation.entities import GROUPS, NOTES, THINGS
+from simulation.entities import GROUPS, MORE, NOTES, THINGS
 from simulation.ledger import Found, Key
 from simulation.stage import Stage, Violated
 from simulation.users import place
@@ -125,7 +125,7 @@ def _still_waits(stage: Stage, letter: Any) -> bool:
 
 def records(stage: Stage) -> list[RecordId]:
     """Return every record that there may be."""
-    return [each for each in (*GROUPS, *THINGS, *NOTES) if each.entity in stage.settings.entities]
+    return [each for each in (*GROUPS, *THINGS, *MORE, *NOTES) if each.entity in stage.settings.entities]
 
 
 def _same_on_both_sides(stage: Stage, excused: set[RecordId]) -> None:
@@ -161,7 +161,7 @@ def _books(stage: Stage, excused: set[RecordId]) -> Books:
     for what, writes in (
         ("lost, and seen by nobody who wrote after", stage.ledger.lost(found)),
         ("back, though replaced by one who had seen it", stage.ledger.risen(found)),
-        ("in a conflict with one who had seen it", [] if stage.faulty else _falsely_met(stage)),
+        ("in a conflict with one who had seen it", [] if stage.mood.faulty else _falsely_met(stage)),
     ):
         if writes:
             raise Violated(f"{what}: {[(each.record.key, each.field, each.text) for each in writes]}")

@@ -30,6 +30,8 @@ OPTIONAL = "c"
 
 GROUPS = (RecordId("group", MARK + "p"), RecordId("group", MARK + "q"))
 THINGS = (RecordId("thing", MARK + "x"), RecordId("thing", MARK + "y"))
+MORE = tuple(RecordId("thing", MARK + name) for name in "rst")
+"""Things of a roaming world alone."""
 NOTES = (RecordId("note", MARK + "n", TENANT),)
 
 

@@ -32,6 +32,8 @@ class Fault:
     at: str = ""
 
 
+STOPS = ("stop before", "stop after")
+"""No faults: the actor is held there."""
 KINDS = ("crash before", "crash after", "lost answer", "doubled", "refused", "partial")
 REFUSALS = (401, 429, 500, 503, "connection", "timeout", "truncated before")
 STATUSES = (8, 10, 13, 14)
@@ -92,10 +94,10 @@ class FaultyFirestore(MemoryFirestore):
         return self._call("begin", lambda: MemoryFirestore.begin(self))
 
     def commit(self, writes: Any, transaction: bytes | None = None) -> None:
-        return self._call("commit", lambda: MemoryFirestore.commit(self, writes, transaction))
+        return self._call(f"commit {_into(writes)}", lambda: MemoryFirestore.commit(self, writes, transaction))
 
     def write(self, writes: Any) -> list[int]:
-        return self.gate("firestore write", lambda fault: self._write(fault, writes))
+        return self.gate(f"firestore write {_into(writes)}", lambda fault: self._write(fault, writes))
 
     def _call(self, name: str, act: Callable[[], Any]) -> Any:
         return self.gate(f"firestore {name}", lambda fault: _firestore(fault, name, act))
@@ -112,6 +114,11 @@ class FaultyFirestore(MemoryFirestore):
         return [code if number in struck else status for number, status in enumerate(statuses)]
 
 
+def _into(writes: Any) -> str:
+    """Return the collection of what is written first."""
+    return str(writes[0].path.partition("/")[0]) if writes else "nothing"
+
+
 def _firestore(fault: Fault | None, name: str, act: Callable[[], Any]) -> Any:
     if fault is None:
         return act()
@@ -121,6 +128,6 @@ def _firestore(fault: Fault | None, name: str, act: Callable[[], Any]) -> Any:
     if fault.kind == "lost answer":
         act()
         raise Transient("Firestore: deadline exceeded")
-    if name == "commit" and fault.detail % 2:
+    if name.startswith("commit") and fault.detail % 2:
         raise Contended("Firestore: aborted")
     raise Transient("Firestore: unavailable")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from simulation.actors import Actor
 from simulation.entities import GROUPS, MARK, NOTES, THINGS
 from simulation.ledger import COMMON
+from simulation.moods import Mood
 from simulation.schedule import beginning_of
 from simulation.stage import Settings, Stage
 
@@ -34,7 +35,7 @@ class Scenario:
         """Return the world in which the work is about to begin."""
         settings = Settings(("group", "thing", "note"), page_size=2, patience=self.patience)
         stage = Stage(settings, trace)
-        stage.faulty = True
+        stage.mood = Mood(faulty=True)
         stage.copy_from(beginning_of(self.beginning, settings.entities))
         stage.sleep(60)
         self.people(stage)

@@ -10,10 +10,11 @@ from functools import cache
 
 from simulation.choices import Word
 from simulation.ending import Books, end
-from simulation.entities import GROUPS, NOTES, THINGS
+from simulation.entities import GROUPS, MORE, NOTES, THINGS
 from simulation.ledger import COMMON
+from simulation.moods import drawn
 from simulation.stage import Settings, Stage
-from simulation.steps import step
+from simulation.steps import STEPS, step
 
 ENTITIES = (("group", "thing"), ("thing",), ("thing",), ("group", "thing", "note"))
 
@@ -57,24 +58,25 @@ def state(stage: Stage) -> str:
 def opened(number: int, trace: list[str] | None = None) -> Stage:
     """Return the world that a schedule's first integer settles."""
     word = Word(number)
-    faulty, skewed = word.take(8) < 7, word.take(8) > 4
+    faulty = word.take(8) < 7
     winner = word.pick((*[None] * 6, "django", "firestore")) if faulty else None
     settings = Settings(word.pick(ENTITIES), word.pick((3, 2, 1)), winner, patience=word.pick((4, 10, 2)))
     beginning = word.weighed([(6, "synced"), (1, "empty"), (int(faulty), "never synced")])
     stage = Stage(settings, trace)
-    stage.copy_from(beginning_of(beginning, settings.entities))
-    stage.faulty, stage.skewed, stage.narrow = faulty, skewed, word.take(3) == 2
-    stage.lossy = faulty and word.take(3) == 2
-    stage.network.say(f"{beginning}, {settings}, faults {stage.faulty}, clocks apart {stage.skewed}")
+    stage.mood = drawn(word, faulty, len(STEPS))
+    stage.copy_from(beginning_of(beginning, settings.entities, stage.mood.roaming))
+    stage.network.say(f"{beginning}, {settings}, {stage.mood}")
     return stage
 
 
 @cache
-def beginning_of(name: str, entities: tuple[str, ...]) -> Stage:
+def beginning_of(name: str, entities: tuple[str, ...], more: bool = False) -> Stage:
     """Return a world to begin with: records on both sides, in step or never synced, or none."""
     stage = Stage(Settings(entities))
     values = {"group": {"name": COMMON}, "thing": {"a": COMMON, "b": COMMON, "c": COMMON}, "note": {"t": COMMON}}
-    for record in [each for each in (GROUPS[0], *THINGS, *NOTES) if each.entity in entities and name != "empty"]:
+    for record in [
+        each for each in (GROUPS[0], *THINGS, *(MORE if more else ()), *NOTES) if each.entity in entities and name != "empty"
+    ]:
         stage.office.save(record, values[record.entity])
     if name == "synced":
         stage.run()

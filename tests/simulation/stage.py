@@ -29,6 +29,7 @@ from simulation.backend import Backend
 from simulation.entities import MARK, TENANT, configured
 from simulation.faults import FaultyFirestore, http
 from simulation.ledger import Ledger
+from simulation.moods import Mood
 from simulation.rest import URL, Server, Session
 from simulation.users import Backoffice, Clients
 
@@ -95,9 +96,7 @@ class Stage:
         self.unrepaired: set[str] = set()
         """Why only a reconcile can make both sides the same again."""
         self.toggled: set[tuple[RecordId, str]] = set()
-        self.faulty = self.skewed = self.narrow = self.lossy = False
-        """Without faults nobody deletes either: then no conflict may be reported that is none. In a narrow world people are
-        all at one record, and delete it often; in a lossy one, events and rows are lost, which takes a reconcile in the end."""
+        self.mood = Mood()
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:

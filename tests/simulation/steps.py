@@ -9,22 +9,32 @@ from typing import Any
 
 from shared.model import RecordId
 from simulation.choices import Word
-from simulation.entities import GROUPS, NOTES, OPTIONAL, THINGS
-from simulation.faults import KINDS, Fault
+from simulation.entities import ENTITIES, GROUPS, MORE, NOTES, OPTIONAL, THINGS
+from simulation.faults import STOPS, Fault
 from simulation.ledger import COMMON
-from simulation.stage import Stage
+from simulation.stage import Late, Stage
 
 AT_ONCE = 4
 """Actors under way at the same time."""
 CALLS = 14
 """A fault comes, or an actor stops, within so many calls."""
+CALLED = ("POST apply", "POST mark", "firestore write", "firestore commit")
+"""Calls at which a fault often comes, or an actor is held."""
+WAYS = ("to the end", "stops", "fault", "is held")
+AMBUSHED = ("firestore commit things", "firestore write things", "POST apply", "POST records", "firestore get", "POST mark")
+STAY = 7
+"""Steps for which people in a roaming world stay at one record."""
+LONGEST_HELD = 10
+"""Steps for which an actor may be held where it is, while all others go on."""
 
 
 def go_on(stage: Stage, word: Word) -> None:
     """Let an actor that is under way go on; if nobody is, a run begins."""
-    actors = stage.network.actors
+    actors = [each for each in stage.network.actors if each.held_until <= _number(stage)]
     if actors:
         _go(stage, word, actors[word.take(len(actors))])
+    elif len(stage.network.actors) >= _at_once(stage):
+        _go(stage, word, stage.network.actors[0])
     else:
         begin(stage, word)
 
@@ -36,8 +46,8 @@ def begin(stage: Stage, word: Word) -> None:
     kind = word.weighed(
         [
             (12, "sync"),
-            (3 * stage.faulty, "reconcile"),
-            (2 * stage.faulty, "quick reconcile"),
+            (3 * stage.mood.faulty, "reconcile"),
+            (2 * stage.mood.faulty, "quick reconcile"),
             (1, "one way"),
             (1, "other way"),
             (1, "dry"),
@@ -58,20 +68,28 @@ def begin(stage: Stage, word: Word) -> None:
 
 
 def _at_once(stage: Stage) -> int:
-    return AT_ONCE if stage.faulty else 1
+    return AT_ONCE if stage.mood.faulty else 1
 
 
 def _go(stage: Stage, word: Word, actor: Any) -> None:
-    how = word.weighed([(5, "to the end"), (3, "stops"), (5 * stage.faulty, "fault")])
+    how = word.weighed(list(zip(stage.mood.how if stage.mood.faulty else (5, 3, 0, 0), WAYS, strict=True)))
     if how == "to the end":
         stage.network.go_on(actor, None)
-        return
-    if how == "stops":
+    elif how == "stops":
         stage.network.go_on(actor, word.take(2 * CALLS))
-        return
-    at = word.pick(("", "", "POST apply", "POST mark", "firestore write", "firestore commit"))
-    fault = Fault(word.pick(KINDS), word.take(210), word.pick((1, 1, 5)), at)
-    stage.network.go_on(actor, word.take(CALLS if at else 2 * CALLS), fault)
+    elif how == "is held":
+        stop = Fault(word.pick(STOPS), at=stage.mood.favourite or word.pick(CALLED))
+        stage.network.go_on(actor, word.take(CALLS), stop)
+        actor.held_until = _number(stage) + word.take(LONGEST_HELD)
+    else:
+        at = word.pick(("", stage.mood.favourite, *CALLED))
+        fault = Fault(word.pick(stage.mood.kinds), word.take(210), word.pick((1, 1, 5)), at)
+        stage.network.go_on(actor, word.take(CALLS if at else 2 * CALLS), fault)
+
+
+def _number(stage: Stage) -> int:
+    """Return how many steps there have been."""
+    return stage.network.injected["steps"]
 
 
 def deliver(stage: Stage, word: Word) -> None:
@@ -79,8 +97,9 @@ def deliver(stage: Stage, word: Word) -> None:
     waiting = [each for each in stage.events() if not each.busy]
     if not waiting or len(stage.network.actors) >= _at_once(stage):
         return go_on(stage, word)
-    late = waiting[word.take(len(waiting))]
-    how = word.weighed([(8, ""), (2 * stage.faulty, "again"), (stage.faulty, "bare"), (stage.lossy, "lost")])
+    place = word.take(len(waiting))
+    late = waiting[-1 - place // 2 if stage.mood.backwards else place]
+    how = word.weighed([(8, ""), (2 * stage.mood.faulty, "again"), (stage.mood.faulty, "bare"), (stage.mood.lossy, "lost")])
     stage.network.say(f"  an event of {late.event.path}, written {late.event.time:%H:%M:%S.%f} {how}")
     if how:
         stage.network.injected[f"event {how}"] += 1
@@ -91,13 +110,77 @@ def deliver(stage: Stage, word: Word) -> None:
         _go(stage, word, actor)
 
 
-def _deletes(stage: Stage) -> int:
-    """Return how often people delete, beside 14 times that they write."""
-    return (9 if stage.narrow else 4) * stage.faulty
+def ambush(stage: Stage, word: Word) -> None:
+    """Hold somebody at a call; let events come, or people write, just then; and let it go on to its end."""
+    if not stage.mood.faulty:
+        return go_on(stage, word)
+    free = [each for each in stage.network.actors if each.held_until <= _number(stage)]
+    actor = free[0] if free and word.take(2) else stage.start(word.pick(("sync", "sync", "reconcile")))
+    stop = Fault(word.pick(STOPS), at=stage.mood.favourite or word.pick(AMBUSHED))
+    stage.network.go_on(actor, 2 * word.take(4), stop)
+    for _ in range(word.pick((1, 2, 3)) if not actor.done else 0):
+        word.pick((_meanwhile_an_event, office, clients))(stage, word)
+    if not actor.done:
+        stage.network.go_on(actor, None)
+
+
+def crossing(stage: Stage, word: Word) -> None:
+    """People act at one record and a run passes, twice, while events are held back; then these come across one another."""
+    if not stage.mood.faulty or len(stage.network.actors) >= _at_once(stage):
+        return go_on(stage, word)
+    record = _record(stage, word)
+    for _ in range(2):
+        for _ in range(1 + word.take(3)):
+            word.pick((_edit_in_the_app, _delete_in_the_app, _saves_here))(stage, word, record)
+        stage.sleep(1.5)
+        stage.network.go_on(stage.start("sync"), None)
+    path = ENTITIES[record.entity].path(record)
+    held_back = [each for each in stage.events() if not each.busy and each.event.path == path]
+    for late in held_back[:: -1 if word.take(2) else 1]:
+        _comes(stage, late)
+    word.pick((_saves_here, _edit_in_the_app))(stage, word, record)
+
+
+def _edit_in_the_app(stage: Stage, word: Word, record: RecordId) -> None:
+    """Somebody edits a document that is there; its event comes at once."""
+    if stage.clients.exists(record):
+        stage.sleep(0.001)
+        stage.clients.update(record, _fields(stage, word, record, clients=True))
+        _comes(stage, stage.events()[-1])
+
+
+def _delete_in_the_app(stage: Stage, word: Word, record: RecordId) -> None:
+    if stage.clients.exists(record):
+        stage.sleep(1.5)
+        stage.clients.delete(record)
+
+
+def _saves_here(stage: Stage, word: Word, record: RecordId) -> None:
+    stage.sleep(0.001)
+    stage.network.say(f"  django saves {record.key}: {_saves(stage, word, record)}")
+
+
+def _comes(stage: Stage, late: Late) -> None:
+    actor = stage.deliver(late)
+    if actor is not None:
+        stage.network.go_on(actor, None)
+
+
+def _meanwhile_an_event(stage: Stage, word: Word) -> None:
+    waiting = [each for each in stage.events() if not each.busy]
+    if waiting:
+        _comes(stage, waiting[word.take(len(waiting))])
+
+
+def _deletes(stage: Stage, side: int) -> int:
+    """Return how often people delete at a side (0: the backend, 1: the app), beside 14 times that they write."""
+    return (1 + stage.mood.narrow) * stage.mood.deletes[side] * stage.mood.faulty
 
 
 def _record(stage: Stage, word: Word) -> RecordId:
-    records = THINGS[:1] if stage.narrow else (*THINGS[:1], *THINGS[:1], *THINGS, *THINGS, *GROUPS, *NOTES)
+    if stage.mood.roaming:
+        return (*THINGS, *MORE)[min(_number(stage) // STAY, 4)]
+    records = THINGS[:1] if stage.mood.narrow else (*THINGS[:1], *THINGS[:1], *THINGS, *THINGS, *GROUPS, *NOTES)
     return word.pick([each for each in records if each.entity in stage.settings.entities])
 
 
@@ -108,7 +191,7 @@ def _fields(stage: Stage, word: Word, record: RecordId, clients: bool) -> dict[s
     if record.entity == "note":
         return {"t": _value(stage, word)}
     alone = (("a",), ("b",), ("a", "b"), ("c",), ("a", "b", "c"))
-    depending = (("u",), ("g",), ("b", "u")) if stage.faulty else ()
+    depending = (("u",), ("g",), ("b", "u")) if stage.mood.faulty else ()
     named = word.pick((*alone, *depending))
     return {name: _thing_value(stage, word, name, clients) for name in named}
 
@@ -124,7 +207,7 @@ def _thing_value(stage: Stage, word: Word, name: str, clients: bool) -> Any:
     if name == "u":
         return word.pick((COMMON, COMMON + "1", None))
     value = _value(stage, word)
-    odd = stage.faulty and word.take(10) == 9
+    odd = stage.mood.faulty and word.take(10) == 9
     if odd and name == "b" and clients:
         return stage.ledger.number()  # no text: the backend refuses it
     if odd and name == "c" and not clients and value is not None:
@@ -136,7 +219,13 @@ def office(stage: Stage, word: Word) -> None:
     """Somebody at the backend saves, deletes, or writes past the queue."""
     record = _record(stage, word)
     kind = word.weighed(
-        [(14, "saves"), (_deletes(stage), "deletes"), (4, "writes raw"), (stage.lossy, "vanishes"), (stage.lossy, "restamps")]
+        [
+            (14, "saves"),
+            (_deletes(stage, 0), "deletes"),
+            (4, "writes raw"),
+            (stage.mood.lossy, "vanishes"),
+            (stage.mood.lossy, "restamps"),
+        ]
     )
     done = _OFFICE[kind](stage, word, record)
     stage.network.say(f"  django {kind} {record.key}: {done}")
@@ -185,7 +274,7 @@ def clients(stage: Stage, word: Word) -> None:
     """Somebody with the app changes a document, writes it blindly, deletes it, or makes it."""
     record = _record(stage, word)
     there = stage.clients.exists(record)
-    kind = word.weighed([(14, "updates"), (3 * stage.faulty, "sets"), (_deletes(stage), "deletes")]) if there else "makes"
+    kind = word.weighed([(14, "updates"), (3 * stage.mood.faulty, "sets"), (_deletes(stage, 1), "deletes")]) if there else "makes"
     if kind == "deletes":
         stage.clients.delete(record)
         return stage.network.say(f"  a client deletes {record.key}")
@@ -198,13 +287,13 @@ def clients(stage: Stage, word: Word) -> None:
 
 def time(stage: Stage, word: Word) -> None:
     """Time passes, or a clock is set."""
-    kind = word.weighed([(12, "passes"), (1 + 3 * stage.skewed, "functions"), (1 + 5 * stage.skewed, "backend")])
+    kind = word.weighed([(12, "passes"), (1 + 3 * stage.mood.skewed, "functions"), (1 + 5 * stage.mood.skewed, "backend")])
     if kind == "passes":
-        seconds = word.pick((0.001, 1.0, 0.3, 35.0, 150.0, 700.0, 3600.0, 12 * 3600.0 if stage.faulty else 60.0))
+        seconds = word.pick((0.001, 1.0, 0.3, 35.0, 150.0, 700.0, 3600.0, 12 * 3600.0 if stage.mood.faulty else 60.0))
         stage.sleep(seconds)
         return stage.network.say(f"  {seconds} s pass")
     most = 12 * 3600 if kind == "functions" else 24 * 3600
-    ahead = word.pick((0, 1, -1, 4, -4, 90, -90, 400, -400, most, -most, most // 5, -most // 3)[: 13 if stage.skewed else 5])
+    ahead = word.pick((0, 1, -1, 4, -4, 90, -90, 400, -400, most, -most, most // 5, -most // 3)[: 13 if stage.mood.skewed else 5])
     stage.network.injected["clock set back" if timedelta(seconds=ahead) < stage.ahead[kind] else "clock set ahead"] += 1
     stage.ahead[kind] = timedelta(seconds=ahead)
     stage.network.say(f"  the clock of the {kind} is set to {ahead} s ahead")
@@ -215,12 +304,12 @@ def configuration(stage: Stage, word: Word) -> None:
     kind = word.pick(("page size", "field", "initial winner"))
     if kind == "page size":
         stage.configure(replace(stage.settings, page_size=word.pick((3, 1, 2, 500))))
-    elif kind == "initial winner" and stage.faulty:
+    elif kind == "initial winner" and stage.mood.faulty:
         stage.configure(replace(stage.settings, initial_winner=word.pick((None, "django", "firestore"))))
-    elif kind == "field" and stage.lossy and "a row vanished" not in stage.unrepaired:
+    elif kind == "field" and stage.mood.lossy and "a row vanished" not in stage.unrepaired:
         stage.configure(replace(stage.settings, without=not stage.settings.without))
         stage.unrepaired.add("a field was not synced")
-        for record in THINGS:
+        for record in (*THINGS, *MORE):
             stage.toggled.add((record, OPTIONAL))
     stage.network.injected[f"configuration: {kind}"] += 1
     stage.network.say(f"  another {kind} is deployed: {stage.settings}")
@@ -234,14 +323,20 @@ STEPS: list[tuple[int, Callable[[Stage, Word], None]]] = [
     (16, deliver),
     (7, time),
     (1, configuration),
+    (6, ambush),
+    (3, crossing),
 ]
+PAUSES = (0.0, 0.001, 0.001, 1.5)
+"""Seconds after a step: an event tells its own time in whole ones."""
+AS_USUAL = (1,) * len(STEPS)
 
 
 def step(stage: Stage, number: int) -> None:
     """Do what the integer says."""
-    word = Word(number)
+    word, factors = Word(number), stage.mood.factors or AS_USUAL
     stage.network.injected["steps"] += 1
-    act = word.weighed(STEPS)
+    act = word.weighed([(weight * factor, act) for (weight, act), factor in zip(STEPS, factors, strict=True)])
+    pause = word.pick(PAUSES)
     stage.network.say(act.__name__)
     act(stage, word)
-    stage.sleep(word.pick((0.0, 0.001)))
+    stage.sleep(pause)

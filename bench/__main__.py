@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from rich.console import Console
 
@@ -29,17 +30,22 @@ RESULTS = Path(__file__).with_name("results.json")
 
 
 def delta(asked: argparse.Namespace) -> Iterator[Figure]:
-    """Measure both directions, on each database that is here."""
+    """Measure both directions, on each database that is here; creations, the function and the bill on the first one only."""
+    first, *_ = asked.databases
     for database in asked.databases:
+        repetitions = asked.repetitions if database == first else max(1, asked.repetitions - 1)
         with Stand(asked.folder, database, asked.records) as stand:
-            measured = Delta(stand, asked.records, asked.repetitions, min(asked.by_hand, asked.records), asked.profile)
-            measured.creations()
-            yield from measured.figures(["creations"])
+            measured = Delta(stand, asked.records, repetitions, min(asked.by_hand, asked.records), asked.profile)
+            if database == first:
+                measured.creations()
+                yield from measured.figures(["creations"])
+            else:
+                stand.ours("sync")
             measured.updates_to_firestore()
             yield from measured.figures([TO_FIRESTORE])
             measured.updates_to_django()
             yield from measured.figures([TO_DJANGO])
-            if database == "sqlite":
+            if database == first:
                 yield from measured.through_the_function()
                 yield from measured.bills()
 
@@ -101,7 +107,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them (%(default)s)")
     parser.add_argument("--records", type=int, default=200_000 if large else 10_000)
-    parser.add_argument("--by-hand", type=int, default=500, help="how many records the hand-written loop gets (%(default)s)")
+    parser.add_argument("--by-hand", type=int, default=300, help="how many records the hand-written loop gets (%(default)s)")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--whole", type=int, default=100_000 if large else 5_000, help="how many records whole peers hold")
     parser.add_argument("--backlogs", type=_numbers, default=[10_000, 50_000, 200_000] if large else [1_000, 8_000])
@@ -134,7 +140,7 @@ def main() -> int:
             for figure in PARTS[part](asked):
                 figures.append(figure)
                 console.print(f"{figure.part}: {figure.name}: {figure.median:.3g} {figure.unit}")
-        except (WrongOutcome, StackError, RuntimeError) as error:
+        except (WrongOutcome, StackError, RuntimeError, CalledProcessError) as error:
             wrong = f"{part}: {error}"
             sys.stderr.write(f"WRONG: {wrong}\n")
     show(figures, console)

@@ -16,8 +16,9 @@ from bench.figures import Figure, Target, ratio
 from bench.raw import update
 from bench.refill import EDITED, Refill
 from bench.stand import Afar, Stand
+from shared.config import Limits
 
-PAGE_SIZE = 500
+PAGE_SIZE = Limits().page_size
 TO_FIRESTORE, TO_DJANGO = "django_to_firestore", "firestore_to_django"
 BILLED = {
     (TO_FIRESTORE, "reads"): Target(at_most=1.1),
@@ -46,7 +47,7 @@ class Delta:
     """The long way to both peers, where they are far; ours and the ceiling go that way, all else the short one."""
     in_flight: int = 1
     """At the ceiling. Where the peers are far: as many as ours had."""
-    _rounds: Any = field(default_factory=lambda: count(1))
+    _rounds: Iterator[int] = field(default_factory=lambda: count(1))
     _refill: Refill = field(init=False)
     seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     billed: dict[str, dict[str, int]] = field(default_factory=dict)

@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from subprocess import CalledProcessError
 
@@ -102,7 +103,8 @@ PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what is asked for."""
-    large = os.environ.get("BENCH") == "large"
+    size = os.environ.get("BENCH", "")
+    large = size == "large"
     databases = ["sqlite", *(["postgresql"] if programs() else [])]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them (%(default)s)")
@@ -118,6 +120,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps its files (.local/bench)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
+    if size not in {"", "large"}:
+        parser.error(f"BENCH: there is no size {size!r}; there is: large")
     asked.only = asked.only.split(",")
     unknown = sorted(set(asked.only) - set(PARTS))
     if unknown:
@@ -130,21 +134,28 @@ def _numbers(text: str) -> list[int]:
 
 
 def main() -> int:
-    """Measure; return 1 where what was measured did not do its work, 0 also where a target is missed."""
+    """Do what the command line says; return what `measure` does."""
     exit_on_sigterm()
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{HOST},localhost"
-    asked, began, figures, wrong = options(sys.argv[1:]), time.monotonic(), list[Figure](), ""
+    asked = options(sys.argv[1:])
+    return measure({name: partial(PARTS[name], asked) for name in asked.only}, asked.results)
+
+
+def measure(parts: Mapping[str, Callable[[], Iterator[Figure]]], results: Path) -> int:
+    """Measure, print and keep the figures; return 1 where what was measured did not do its work, 0 also where a target is
+    missed. A part that goes wrong stops no other."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-    for part in asked.only:
+    began, figures, wrong = time.monotonic(), list[Figure](), list[str]()
+    for name, part in parts.items():
         try:
-            for figure in PARTS[part](asked):
+            for figure in part():
                 figures.append(figure)
                 console.print(f"{figure.part}: {figure.name}: {figure.median:.3g} {figure.unit}")
         except (WrongOutcome, StackError, RuntimeError, CalledProcessError) as error:
-            wrong = f"{part}: {error}"
-            sys.stderr.write(f"WRONG: {wrong}\n")
+            wrong.append(f"{name}: {error}")
+            sys.stderr.write(f"WRONG: {wrong[-1]}\n")
     show(figures, console)
-    keep(figures, asked.results, seconds=round(time.monotonic() - began), wrong=wrong or None)
+    keep(figures, results, seconds=round(time.monotonic() - began), wrong=wrong)
     return 1 if wrong else 0
 
 

@@ -110,7 +110,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them (%(default)s)")
     parser.add_argument("--records", type=int, default=200_000 if large else 10_000)
     parser.add_argument("--by-hand", type=int, default=300, help="how many records the hand-written loop gets (%(default)s)")
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=1 if large else 3)
     parser.add_argument("--whole", type=int, default=100_000 if large else 5_000, help="how many records whole peers hold")
     parser.add_argument("--backlogs", type=_numbers, default=[10_000, 50_000, 200_000] if large else [1_000, 8_000])
     parser.add_argument("--databases", type=lambda text: text.split(","), default=databases)

@@ -6,8 +6,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from rich.console import Console
 
@@ -29,17 +31,22 @@ RESULTS = Path(__file__).with_name("results.json")
 
 
 def delta(asked: argparse.Namespace) -> Iterator[Figure]:
-    """Measure both directions, on each database that is here."""
+    """Measure both directions, on each database that is here; creations, the function and the bill on the first one only."""
+    first, *_ = asked.databases
     for database in asked.databases:
+        repetitions = asked.repetitions if database == first else max(1, asked.repetitions - 1)
         with Stand(asked.folder, database, asked.records) as stand:
-            measured = Delta(stand, asked.records, asked.repetitions, min(asked.by_hand, asked.records), asked.profile)
-            measured.creations()
-            yield from measured.figures(["creations"])
+            measured = Delta(stand, asked.records, repetitions, min(asked.by_hand, asked.records), asked.profile)
+            if database == first:
+                measured.creations()
+                yield from measured.figures(["creations"])
+            else:
+                stand.ours("sync")
             measured.updates_to_firestore()
             yield from measured.figures([TO_FIRESTORE])
             measured.updates_to_django()
             yield from measured.figures([TO_DJANGO])
-            if database == "sqlite":
+            if database == first:
                 yield from measured.through_the_function()
                 yield from measured.bills()
 
@@ -96,13 +103,14 @@ PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what is asked for."""
-    large = os.environ.get("BENCH") == "large"
+    size = os.environ.get("BENCH", "")
+    large = size == "large"
     databases = ["sqlite", *(["postgresql"] if programs() else [])]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them (%(default)s)")
     parser.add_argument("--records", type=int, default=200_000 if large else 10_000)
-    parser.add_argument("--by-hand", type=int, default=500, help="how many records the hand-written loop gets (%(default)s)")
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--by-hand", type=int, default=300, help="how many records the hand-written loop gets (%(default)s)")
+    parser.add_argument("--repetitions", type=int, default=1 if large else 3)
     parser.add_argument("--whole", type=int, default=100_000 if large else 5_000, help="how many records whole peers hold")
     parser.add_argument("--backlogs", type=_numbers, default=[10_000, 50_000, 200_000] if large else [1_000, 8_000])
     parser.add_argument("--databases", type=lambda text: text.split(","), default=databases)
@@ -112,6 +120,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps its files (.local/bench)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
+    if size not in {"", "large"}:
+        parser.error(f"BENCH: there is no size {size!r}; there is: large")
     asked.only = asked.only.split(",")
     unknown = sorted(set(asked.only) - set(PARTS))
     if unknown:
@@ -124,21 +134,28 @@ def _numbers(text: str) -> list[int]:
 
 
 def main() -> int:
-    """Measure; return 1 where what was measured did not do its work, 0 also where a target is missed."""
+    """Do what the command line says; return what `measure` does."""
     exit_on_sigterm()
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{HOST},localhost"
-    asked, began, figures, wrong = options(sys.argv[1:]), time.monotonic(), list[Figure](), ""
+    asked = options(sys.argv[1:])
+    return measure({name: partial(PARTS[name], asked) for name in asked.only}, asked.results)
+
+
+def measure(parts: Mapping[str, Callable[[], Iterator[Figure]]], results: Path) -> int:
+    """Measure, print and keep the figures; return 1 where what was measured did not do its work, 0 also where a target is
+    missed. A part that goes wrong stops no other."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-    for part in asked.only:
+    began, figures, wrong = time.monotonic(), list[Figure](), list[str]()
+    for name, part in parts.items():
         try:
-            for figure in PARTS[part](asked):
+            for figure in part():
                 figures.append(figure)
                 console.print(f"{figure.part}: {figure.name}: {figure.median:.3g} {figure.unit}")
-        except (WrongOutcome, StackError, RuntimeError) as error:
-            wrong = f"{part}: {error}"
-            sys.stderr.write(f"WRONG: {wrong}\n")
+        except (WrongOutcome, StackError, RuntimeError, CalledProcessError) as error:
+            wrong.append(f"{name}: {error}")
+            sys.stderr.write(f"WRONG: {wrong[-1]}\n")
     show(figures, console)
-    keep(figures, asked.results, seconds=round(time.monotonic() - began), wrong=wrong or None)
+    keep(figures, results, seconds=round(time.monotonic() - began), wrong=wrong)
     return 1 if wrong else 0
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import by_hand, ceiling
-from bench.ceiling import QUEUE
 from bench.figures import Figure, Target, ratio
-from bench.raw import update, value
+from bench.raw import update
+from bench.refill import EDITED, Refill
 from bench.stand import Afar, Stand
+from shared.config import Limits
 
-PAGE_SIZE = 500
-EDITED = ("phone", "notes", "visits")
+PAGE_SIZE = Limits().page_size
 TO_FIRESTORE, TO_DJANGO = "django_to_firestore", "firestore_to_django"
 BILLED = {
     (TO_FIRESTORE, "reads"): Target(at_most=1.1),
@@ -47,9 +47,13 @@ class Delta:
     """The long way to both peers, where they are far; ours and the ceiling go that way, all else the short one."""
     in_flight: int = 1
     """At the ceiling. Where the peers are far: as many as ours had."""
-    _rounds: Any = field(default_factory=lambda: count(1))
+    _rounds: Iterator[int] = field(default_factory=lambda: count(1))
+    _refill: Refill = field(init=False)
     seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     billed: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._refill = Refill(self.stand)
 
     def creations(self) -> None:
         """Carry new members to an empty collection, again and again."""
@@ -90,15 +94,15 @@ class Delta:
     def updates_to_django(self) -> None:
         """Carry edits of three fields of every member from Firestore."""
         for _ in range(self.repetitions):
-            if self.by_hand:
-                self._edit_documents(self.by_hand)
-                self._by_hand(TO_DJANGO, by_hand.to_django)
             self._edit_documents(self.records)
             self._ours(TO_DJANGO, TO_DJANGO)
             self._edit_documents(self.records)
             far = self.afar or self.stand
             chains = ceiling.to_django(self.stand.firestore, far.backend, far.firestore, PAGE_SIZE)
             self._note(TO_DJANGO, "ceiling", ceiling.climb(chains, self.in_flight))
+            if self.by_hand:
+                self._edit_documents(self.by_hand)
+                self._by_hand(TO_DJANGO, by_hand.to_django)
             self.check()
 
     def _chains(self, made: dict[str, Any]) -> list[Any]:
@@ -111,15 +115,7 @@ class Delta:
 
     def _edit_documents(self, number: int) -> None:
         """Edit so many documents as a client does, and have them adopted; nothing else is in the queue then."""
-        self.stand.firestore.delete([each.name for each in self.stand.firestore.documents(QUEUE, ["entity"])])
-        turn, edited = next(self._rounds), list(self._documents(EDITED).values())[:number]
-        for each in edited:
-            key = each.name.rpartition("/")[2]
-            visits = each.fields["visits"].integer_value + 1
-            for name, new in zip(EDITED, (f"{turn} {key}", f"note {turn} on {key}", visits), strict=True):
-                each.fields[name].CopyFrom(value(new))
-        self.stand.firestore.write([update(each, EDITED) for each in edited])
-        self.stand.ours("adopt", given=[each.name.rpartition("/")[2] for each in edited])
+        self._refill(next(self._rounds), number)
 
     def _documents(self, fields: Sequence[str] = ()) -> dict[str, Any]:
         return {each.name.rpartition("/")[2]: each for each in self.stand.firestore.documents("members", fields)}

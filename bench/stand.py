@@ -25,8 +25,8 @@ from local.process import Child
 from local.stack import Stack
 from local.web import answers
 
-EMULATOR_HEAP = "-Xmx4g"
-"""It keeps what was overwritten for an hour, and slows down long before it runs out of memory."""
+MANY, HEAP_GB, LARGE_HEAP_GB = 20_000, 4, 12
+"""The emulator keeps what was overwritten for an hour, and slows down long before its memory is full."""
 SIDE = Path(__file__).with_name("backend_side.py")
 
 
@@ -42,7 +42,8 @@ class Stand:
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
-            os.environ["_JAVA_OPTIONS"] = EMULATOR_HEAP  # the only variable that stands above the command line
+            heap = HEAP_GB if self.members <= MANY else LARGE_HEAP_GB
+            os.environ["_JAVA_OPTIONS"] = f"-Xmx{heap}g"  # the only variable that stands above the command line
             url = exits.enter_context(Postgres()).url if self.database == "postgresql" else None
             env = {"DJANGO_URL": self.url}
             described = Stack(self.folder, members=self.members, triggers={}, functions_env=env, database_url=url)

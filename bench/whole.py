@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.delta import EDITED, WrongOutcome
+from bench.delta import WrongOutcome
 from bench.figures import Figure, Target, ratio
 from bench.raw import parts, update, value
+from bench.refill import EDITED
 from bench.stand import Stand
 
 DIFFERENT = 100

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from bench.__main__ import measure
 from bench.delta import Delta, WrongOutcome
 from bench.figures import Figure, Target, ratio
 from bench.proxy import HEADERS, PREFACE, Count, Line, Proxy
@@ -42,14 +43,15 @@ def measured(part: str, folder: Path) -> dict[str, dict[str, object]]:
     """Run a part as `make bench` does; return its figures by name."""
     results = folder / "results.json"
     command = [sys.executable, "-m", "bench", "--only", part, "--folder", str(folder), "--results", str(results), *FEW]
-    done = subprocess.run([*command, "--databases", "sqlite"], cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run([*command, "--databases", "sqlite"], cwd=ROOT, capture_output=True, text=True, timeout=390, check=False)
     assert done.returncode == 0, done.stderr
     body = json.loads(results.read_text(encoding="utf-8"))
-    assert body["wrong"] is None
+    assert body["wrong"] == []
     return {each["name"]: each for each in body["figures"]}
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("part, named", PARTS.items(), ids=PARTS)
 def test_each_part_measures_what_it_is_for(part: str, named: set[str], tmp_path: Path) -> None:
     figures = measured(part, tmp_path)
@@ -138,3 +140,18 @@ def test_a_ratio_is_taken_repetition_by_repetition_and_the_middle_one_counts() -
     assert (found.median, found.met) == (2, True)
     assert found.as_json()["seconds"] == {"above": [2, 9, 4], "below": [1, 3, 4]}
     assert Figure("part", "name", [3], target=Target(at_most=2)).met is False
+
+
+def test_a_part_that_goes_wrong_is_told_and_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def lost() -> Iterator[Figure]:
+        yield Figure("lost", "first", [1])
+        raise WrongOutcome("3 of 5 members differ")
+
+    def slow() -> Iterator[Figure]:
+        yield Figure("slow", "second", [0.1], target=Target(at_least=0.6))
+
+    assert measure({"lost": lost, "slow": slow}, tmp_path / "results.json") == 1
+    body = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert (body["wrong"], [each["met"] for each in body["figures"]]) == (["lost: 3 of 5 members differ"], [None, False])
+    assert "MISSED" in capsys.readouterr().out
+    assert measure({"slow": slow}, tmp_path / "results.json") == 0

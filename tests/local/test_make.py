@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("help", "demo", "up", "check", "test", "simulate", "simulate-selftest", "simulate-sweep", "lint", "clean")
+TARGETS = ("help", "demo", "up", "check", "test", "simulate", "simulate-selftest", "simulate-sweep", "bench", "lint", "clean")
 
 
 @pytest.fixture

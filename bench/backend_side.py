@@ -15,7 +15,7 @@ def _edit(number: int, limit: int) -> int:
     """Edit three fields of so many members, each value another one in each round; only these edits are queued then."""
     from django.db.models import F, Value
     from django.db.models.functions import Concat
-    from members.models import Member  # type: ignore[import-not-found]  # the backend's, found on its own path
+    from members.models import Member  # the backend's, found on its own path
 
     _forget_queue()
     pks = list(Member.objects.order_by("national_id").values_list("pk", flat=True)[:limit])
@@ -28,7 +28,7 @@ def _edit(number: int, limit: int) -> int:
 
 def _forget_queue() -> int:
     """Delete all queue entries."""
-    from syncqueue.models import QueueEntry  # type: ignore[import-not-found]
+    from syncqueue.models import QueueEntry
 
     return int(QueueEntry.objects.all().delete()[0])
 

@@ -77,7 +77,7 @@ def _main() -> None:
 
 
 def _model(entity: str) -> tuple[Any, str]:
-    from members import models  # type: ignore[import-not-found]  # the backend's, found on its own path
+    from members import models  # the backend's, found on its own path
 
     return {
         "branch": (models.Branch, "code"),

@@ -67,6 +67,8 @@ class Ledger:
         self.deletes: Counter[RecordId] = Counter()
         """How often people deleted a record in the app."""
         self.numbers = 0
+        self.decisions: set[tuple[RecordId, str | None, str | None]] = set()
+        """Records, and values of fields, that somebody chose when they decided a conflict: they may come back."""
 
     def value(self) -> str:
         """Return a value that nobody has written yet."""
@@ -102,6 +104,22 @@ class Ledger:
                 old.deleted = True
                 old.slight = old.slight or name in unseen
 
+    def decided(self, record: RecordId, name: str | None = None, text: str | None = None) -> None:
+        """Note that somebody chose a value, or a whole record, over what met it."""
+        self.decisions.add((record, name, text))
+
+    def proposed(self, record: RecordId, name: str, value: Any) -> Write:
+        """Return the write of a value that somebody decides on. It may be nowhere until they are told that it is done."""
+        made = self.writes[record, name, canonical(value)] = Write(record, name, canonical(value), exempt=True)
+        return made
+
+    def agreed(self, made: Write, met: Iterable[Write | None]) -> None:
+        """Note that a decision was carried out: its author had seen what met."""
+        made.exempt = False
+        for each in met:
+            if each is not None and each is not made:
+                each.over.append(made)
+
     def follows(self, one: Write, other: Write) -> bool:
         """Return whether the author of one of the two had seen the other, or what was made of it."""
         return other in _on_top(one) or one in _on_top(other)
@@ -136,7 +154,11 @@ class Ledger:
     def risen(self, found: Found) -> list[Write]:
         """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
         writes = (self.writes.get(key) for key in sorted(found.both - found.declared))
-        return [write for write in writes if write and not write.exempt and self._replaced(write, found)]
+        return [each for each in writes if each and not self._chosen(each) and not each.exempt and self._replaced(each, found)]
+
+    def _chosen(self, write: Write) -> bool:
+        keys = {(write.record, None, None), (write.record, write.field, write.text)}
+        return bool(keys & self.decisions)
 
     def _replaced(self, write: Write, found: Found) -> bool:
         """Return whether somebody replaced the value for good: by one that stands and that the other side has not refused."""

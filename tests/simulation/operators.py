@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.canonical import canonical
 from shared.decision import Decision
 from shared.errors import BadRequest, NotFound, NotOpen, SyncError
 from shared.model import RecordId
-from shared.native import loaded
 from shared.replay import chosen, replay
 from shared.resolve import resolve
 from shared.run import Order
@@ -114,19 +112,12 @@ class Operator:
 def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Callable[[], None]:
     """Return what notes in the ledger that a decision was made. What its author has before them is what is held now."""
     record, name, ledger = RecordId(row["entity"], row["key"], row["tenant"]), row["field"], stage.ledger
-    sides = [row["local"], row["incoming"]]
     held = [stage.office.values(record), stage.clients.values(record)]
-    gone = any("value" not in side for side in sides) or any(each is None for each in held)
+    ledger.decided(record)  # where a side has it deleted, all that was read of it is written anew
     if asked["keep"] == "value":
-        ledger.decided(record, name, canonical(asked["value"]))
         made = ledger.proposed(record, name, asked["value"])
-        met = [ledger.of(record, name, loaded(name, side.get("value"))) for side in sides]
-        return lambda: ledger.agreed(made, met)
+        return lambda: setattr(made, "exempt", False)
     side = row[asked["keep"]]
-    if gone:
-        ledger.decided(record)
-    else:
-        ledger.decided(record, name, canonical(loaded(name, side["value"])))
 
     def deleted() -> None:
         if "value" not in side:

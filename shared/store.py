@@ -154,7 +154,8 @@ class Store(Conflicts):
             if change is None or change.record != record:
                 continue
             for name, value in change.fields.items():
-                bases.setdefault(name, {})[value.stamp] = change.base.get(name)
+                if change.base.get(name) != value.stamp:  # the base of a whole record is itself, which tells nothing
+                    bases.setdefault(name, {})[value.stamp] = change.base.get(name)
         return bases
 
     def forget_waiting(self, pair: str, source: str, ids: Sequence[str]) -> None:

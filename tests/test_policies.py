@@ -13,8 +13,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from test_invariants import BOUNDED, Crash, Schedules, at, failing
 from world import ENTITY, World
 
+from shared.engine import whole_change
 from shared.mapping import Entity, Type
-from shared.model import Policy
+from shared.model import Action, Change, Policy, Problem
 from shared.resolution import BY_LAST_WRITE
 
 LWW, LEFT, RIGHT, MERGE, MANUAL = Policy
@@ -259,3 +260,16 @@ def test_an_edit_at_the_source_while_its_conflict_is_settled_leaves_the_target_a
     w.settle()
     w.check("x")
     assert w.d_values("x") == w.f_values("x") == {"a": "newer", "b": 0, "c": 0}
+
+
+@pytest.mark.timeout(20)
+def test_a_whole_record_that_was_refused_once_tells_nothing_of_what_its_values_were_made_on() -> None:
+    w = world(RIGHT)
+    for peer in (w.django, w.firestore):
+        whole = [whole_change(each, Change("reconcile", each.id, Action.UPDATE)) for each in peer.read([w.id("x")])]
+        w.store.refuse("things", peer.name, {each.id: (each, Problem("type", "refused")) for each in whole}, "run", w.clock())
+    w.d_save("x", a="D")
+    w.f_update("x", a="F")
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": "F", "b": 0, "c": 0}

@@ -49,7 +49,7 @@ def main(given: Sequence[str]) -> int:
     say(f"SEED={first} N={asked.number}")
     if asked.number == 1:
         return told(schedule_of(first))
-    totals = batch(first, asked.number)
+    totals = batch(first, asked.number, say)
     say("\n".join(lines(totals)))
     for seed, failure in sorted(totals.failures.items())[:5]:
         say(f"seed {seed}: {failure}")

@@ -46,6 +46,11 @@ class Network:
     plan: dict[int, Fault] = field(default_factory=dict)
     """What befalls which call, by its number, whoever makes it."""
 
+    @property
+    def steps(self) -> int:
+        """How many steps the schedule has done."""
+        return self.injected["steps"]
+
     def say(self, text: str) -> None:
         if self.trace is not None:
             self.trace.append(text)

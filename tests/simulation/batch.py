@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -14,6 +15,8 @@ from simulation.choices import schedule_of
 from simulation.schedule import play
 
 CHUNK = 250
+PROGRESS = 10_000
+"""Schedules, after which a long batch says how far it has come."""
 
 
 @dataclass
@@ -41,6 +44,8 @@ class Totals:
 
 def part(seeds: range) -> Totals:
     """Play these seeds, one after the other."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     totals, began = Totals(), time.process_time()
     for seed in seeds:
         ended = play(schedule_of(seed))
@@ -58,12 +63,26 @@ def part(seeds: range) -> Totals:
     return totals
 
 
-def batch(first: int, number: int) -> Totals:
-    """Play `number` seeds from `first` on."""
+def batch(first: int, number: int, say: Callable[[str], None] = lambda _: None) -> Totals:
+    """Play `number` seeds from `first` on; `say` is told how far it has come, every ten thousand schedules."""
     totals = Totals()
     for each in _parts([range(start, min(start + CHUNK, first + number)) for start in range(first, first + number, CHUNK)]):
+        said = totals.schedules // PROGRESS
         totals.add(each)
+        if totals.schedules // PROGRESS > said and totals.schedules < number:
+            say(progress(totals))
     return totals
+
+
+def progress(totals: Totals) -> str:
+    """Return how far many schedules have come, in a line."""
+    done = f"{totals.schedules} schedules, {faults(totals)} faults, {sum(totals.fates.values())} writes accounted for"
+    return f"{done}, {totals.fates['lost']} lost, {len(totals.failures)} failed"
+
+
+def faults(totals: Totals) -> int:
+    """Return how many faults were injected."""
+    return sum(count for kind, count in totals.injected.items() if kind != "steps")
 
 
 def _parts(chunks: list[range]) -> Iterator[Totals]:
@@ -80,7 +99,7 @@ def lines(totals: Totals) -> Iterable[str]:
     each = totals.seconds / max(1, totals.schedules)
     yield f"schedules          {totals.schedules}, {1 / each if each else 0:.0f} a second on one core"
     yield f"steps, calls, runs {steps}, {totals.calls}, {totals.runs}: {steps / max(1, totals.schedules):.0f} steps a schedule"
-    yield f"faults injected    {sum(count for kind, count in totals.injected.items() if kind != 'steps')}"
+    yield f"faults injected    {faults(totals)}"
     yield from (f"  {kind:32} {count}" for kind, count in sorted(totals.injected.items()) if kind != "steps")
     yield f"writes accounted   {sum(totals.fates.values())}"
     yield from (f"  {fate:40} {count}" for fate, count in sorted(totals.fates.items()))

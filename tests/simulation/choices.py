@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 BITS = 63
-FEWEST, MOST = 25, 45
+FEWEST, MOST = 25, 40
 """Steps of a schedule, after its first integer, which settles how the world begins."""
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.mapping import Entity, Field, Type
-from shared.model import RecordId
+from shared.model import Policy, RecordId
 
 MARK = "zQ"
 """In every value and every key, and nowhere else: what carries it must not be said aloud."""
@@ -25,6 +26,16 @@ THING = Entity(
 )
 NOTE = Entity("note", "sites/{tenant}/notes", (Field("t", Type.TEXT, "t"),))
 ENTITIES = {entity.name: entity for entity in (GROUP, THING, NOTE)}
+POLICIES: dict[str, dict[str, Policy]] = {
+    "": {},
+    "left": {"": Policy.LEFT_WINS},
+    "right": {"": Policy.RIGHT_WINS},
+    "merge": {"": Policy.MERGE},
+    "manual": {"": Policy.MANUAL},
+    "manual fields": {"a": Policy.MANUAL, "c": Policy.MANUAL, "b": Policy.LEFT_WINS},
+    "manual records": {"": Policy.MANUAL, "b": Policy.LAST_WRITE_WINS, "c": Policy.RIGHT_WINS},
+}
+"""By the name of a configuration: the policy of all entities ("") and that of fields, where it is not the last write."""
 OPTIONAL = "c"
 """The field of a thing that a change of the configuration takes out and puts back."""
 
@@ -35,9 +46,14 @@ MORE = tuple(RecordId("thing", MARK + name) for name in "rst")
 NOTES = (RecordId("note", MARK + "n", TENANT),)
 
 
-def configured(names: tuple[str, ...], without_optional: bool = False) -> tuple[Entity, ...]:
+def configured(names: tuple[str, ...], without_optional: bool = False, policy: str = "") -> tuple[Entity, ...]:
     """Return the entities of a configuration, what is referred to first."""
     found = [ENTITIES[name] for name in ENTITIES if name in names]
     if without_optional:
         found = [replace(each, fields=tuple(field for field in each.fields if field.name != OPTIONAL)) for each in found]
-    return tuple(found)
+    return tuple(_under(each, POLICIES[policy]) for each in found)
+
+
+def _under(entity: Entity, policies: Mapping[str, Policy]) -> Entity:
+    fields = tuple(replace(each, policy=policies.get(each.name)) for each in entity.fields)
+    return replace(entity, policy=policies.get("", Policy.LAST_WRITE_WINS), fields=fields)

@@ -67,6 +67,8 @@ class Ledger:
         self.deletes: Counter[RecordId] = Counter()
         """How often people deleted a record in the app."""
         self.numbers = 0
+        self.decisions: set[RecordId] = set()
+        """Records in which somebody decided a conflict: what they had before them may come back."""
 
     def value(self) -> str:
         """Return a value that nobody has written yet."""
@@ -102,6 +104,15 @@ class Ledger:
                 old.deleted = True
                 old.slight = old.slight or name in unseen
 
+    def decided(self, record: RecordId) -> None:
+        """Note that somebody decided a conflict of a record."""
+        self.decisions.add(record)
+
+    def proposed(self, record: RecordId, name: str, value: Any) -> Write:
+        """Return the write of a value that somebody decides on. It may be nowhere until they are told that it is done."""
+        made = self.writes[record, name, canonical(value)] = Write(record, name, canonical(value), exempt=True)
+        return made
+
     def follows(self, one: Write, other: Write) -> bool:
         """Return whether the author of one of the two had seen the other, or what was made of it."""
         return other in _on_top(one) or one in _on_top(other)
@@ -136,7 +147,8 @@ class Ledger:
     def risen(self, found: Found) -> list[Write]:
         """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
         writes = (self.writes.get(key) for key in sorted(found.both - found.declared))
-        return [write for write in writes if write and not write.exempt and self._replaced(write, found)]
+        may_rise = [each for each in writes if each and not each.exempt and each.record not in self.decisions]
+        return [each for each in may_rise if self._replaced(each, found)]
 
     def _replaced(self, write: Write, found: Found) -> bool:
         """Return whether somebody replaced the value for good: by one that stands and that the other side has not refused."""

@@ -21,6 +21,7 @@ from shared.peers.layout import Layout
 from shared.peers.rest_queue import RestQueue
 from shared.store import Store
 from simulation import backend as stand_in
+from simulation import operator_plants
 from simulation import simpler_designs as simpler
 from simulation.backend import Backend
 
@@ -326,5 +327,9 @@ PLANTS: dict[str, Plant] = {
         unseen_edits_are_written_over,
         a_change_is_carried_without_its_delete,
         the_log_says_who,
+        operator_plants.a_decision_reaches_one_side_alone,
+        operator_plants.a_conflict_is_resolved_twice_and_nobody_is_told,
+        operator_plants.a_decision_counts_before_it_is_written,
+        operator_plants.a_letter_is_closed_whatever_became_of_it,
     ]
 }

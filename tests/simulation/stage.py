@@ -30,6 +30,7 @@ from simulation.entities import MARK, TENANT, configured
 from simulation.faults import FaultyFirestore, http
 from simulation.ledger import Ledger
 from simulation.moods import Mood
+from simulation.operators import Operator
 from simulation.rest import URL, Server, Session
 from simulation.users import Backoffice, Clients
 
@@ -59,13 +60,14 @@ LOG = Listened(lambda: "a key for tests")
 
 @dataclass(frozen=True)
 class Settings:
-    """How a world is configured; `without` leaves the optional field out of the sync."""
+    """How a world is configured; `without` leaves the optional field out of the sync, `policy` is one of POLICIES."""
 
     entities: tuple[str, ...] = ("group", "thing")
     page_size: int = 3
     initial_winner: str | None = None
     without: bool = False
     patience: int = 4
+    policy: str = ""
 
 
 @dataclass
@@ -88,8 +90,8 @@ class Stage:
         self.database.gate = self.network.gate
         self.backend = Backend(self.backend_clock)
         self.ledger = Ledger()
-        self.office, self.clients = Backoffice(self), Clients(self)
-        self.store = Store(self.database)
+        self.office, self.clients, self.operator = Backoffice(self), Clients(self), Operator(self)
+        self.store, self.log = Store(self.database), LOG
         self.late: list[Late] = []
         self.runs = itertools.count(1)
         self.reports: list[Report] = []
@@ -102,7 +104,7 @@ class Stage:
     def configure(self, settings: Settings) -> None:
         """Deploy another configuration; what is under way goes on with the old one."""
         self.settings = settings
-        entities = configured(settings.entities, settings.without)
+        entities = configured(settings.entities, settings.without, settings.policy)
         self.firestore = FirestorePeer("firestore", self.database, "things", entities, self.functions_clock, self.sleep)
         session: Any = Session(Server(self.backend), lambda label, act: self.network.gate(label, lambda fault: http(fault, act)))
         self.django = RestQueue(
@@ -126,6 +128,11 @@ class Stage:
             tenants={"note": (TENANT,)} if "note" in settings.entities else {},
             entities={entity.name: entity for entity in entities},
         )
+
+    def rows(self, collection: str) -> dict[str, Any]:
+        """Return the sync's own records of one kind, by id."""
+        start = collection + "/"
+        return {path[len(start) :]: each.fields for path, each in self.database.documents.items() if path.startswith(start)}
 
     # Time
 
@@ -160,9 +167,10 @@ class Stage:
                 return rehearse(motion, pair, order, self.store, self.functions_clock)
             return motion(pair, order, self.store, self.functions_clock, LOG)
 
-        return self._actor(Actor(name, run, reads_only))
+        return self.act(Actor(name, run, reads_only))
 
-    def _actor(self, actor: Actor) -> Actor:
+    def act(self, actor: Actor) -> Actor:
+        """Take in somebody who is about to begin."""
         self.network.actors.append(actor)
         return actor
 
@@ -229,7 +237,7 @@ class Stage:
             finally:
                 late.busy = False
 
-        return self._actor(Actor(name, work))
+        return self.act(Actor(name, work))
 
     def _delivered(self, late: Late, again: bool) -> None:
         if not again and late in self.late:

@@ -7,13 +7,14 @@ import os
 import secrets
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulation.__main__ import main
-from simulation.batch import batch, lines
+from simulation.batch import Totals, batch, lines, progress
 from simulation.choices import schedule_of
 from simulation.faults import FaultyFirestore
 from simulation.plants import PLANTS
@@ -115,3 +116,8 @@ def test_nonsense_is_answered_by_one_line_of_usage(given: list[str], capsys: pyt
     assert said.out == ""
     assert said.err.startswith("usage: make simulate")
     assert said.err.count("\n") == 1
+
+
+def test_a_long_batch_says_how_far_it_has_come_with_its_faults() -> None:
+    totals = Totals(10_000, injected=Counter({"steps": 9, "crash before": 2, "backend refused": 3}), fates=Counter({"lost": 0}))
+    assert progress(totals) == "10000 schedules, 5 faults, 0 writes accounted for, 0 lost, 0 failed"

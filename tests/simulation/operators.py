@@ -1,0 +1,127 @@
+"""People who run the sync: they decide conflicts, bring back what lost, replay dead letters, and call again after a failure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.decision import Decision
+from shared.errors import BadRequest, NotFound, NotOpen, SyncError
+from shared.model import RecordId
+from shared.replay import chosen, replay
+from shared.resolve import resolve
+from shared.run import Order
+from simulation.actors import Actor
+from simulation.entities import MARK
+
+if TYPE_CHECKING:
+    from simulation.stage import Stage
+
+ANSWERS = (BadRequest, NotFound, NotOpen)
+"""What ends a call for good; after any other failure the same call is to be made again."""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Which dead letters are asked for."""
+
+    entity: str | None
+    pair: str | None = None
+    id: str | None = None
+    reason: str | None = None
+    max: int = 5
+
+
+class Operator:
+    """Calls `resolve_conflict` and `replay_dead_letters`. `unfinished` are the decisions whose call has had no answer yet."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.unfinished: dict[str, dict[str, Any]] = {}
+        self.resolved: Counter[str] = Counter()
+
+    def conflicts(self, *statuses: str) -> dict[str, Mapping[str, Any]]:
+        """Return the conflicts that are kept with one of these statuses, by id, of what is synced now."""
+        rows = self.stage.rows("sync_conflicts")
+        entities = self.stage.pair.entities
+        return {
+            id: row
+            for id, row in sorted(rows.items())
+            if row["status"] in statuses and row["field"] in entities[row["entity"]].by_name
+        }
+
+    def decide(self, id: str, keep: str, again: bool = False) -> Actor:
+        """Let a call begin that decides a conflict: for a side of it, or for a value of the operator's own."""
+        if keep == "value":
+            return self._call({"id": id, "keep": keep, "value": self.stage.ledger.value(), "again": again})
+        return self._call({"id": id, "keep": keep, "again": again})
+
+    def repeat(self, id: str) -> Actor:
+        """Let the same call begin again."""
+        return self._call(self.unfinished[id])
+
+    def _call(self, asked: dict[str, Any]) -> Actor:
+        id, stage = asked["id"], self.stage
+        self.unfinished[id] = asked
+        found = stage.rows("sync_conflicts").get(id)
+        note = _note(stage, found, asked) if found else (lambda: None)
+        before = self.resolved[id]
+
+        def work() -> None:
+            try:
+                resolve({"things": stage.pair}, stage.store, stage.functions_clock, stage.log, Decision(**asked))
+                stage.network.say(f"  {id} is resolved: {asked}")
+                self.unfinished.pop(id, None)
+                self._count(id, before, asked)
+                note()
+            except SyncError as error:
+                self._failed(id, error)
+
+        return stage.act(Actor(f"decision of {id[:6]}", work))
+
+    def _count(self, id: str, before: int, asked: Mapping[str, Any]) -> None:
+        self.resolved[id] += 1
+        if before and not asked["again"]:
+            raise AssertionError("a conflict was resolved twice, and nobody was told")
+
+    def _failed(self, id: str, error: SyncError) -> None:
+        self.stage.network.say(f"  {id} is not resolved: {error}")
+        if MARK in str(error):
+            raise AssertionError("an answer holds a value or a key")
+        if isinstance(error, ANSWERS):
+            self.unfinished.pop(id, None)
+
+    def replay(self, entity: str) -> Actor:
+        """Let a call begin that replays an entity's dead letters."""
+        stage = self.stage
+        name, pair = f"replay-{next(stage.runs)}", stage.pair
+
+        def work() -> None:
+            try:
+                letters = chosen(pair, Letters(entity), stage.store)
+                ended = replay(pair, letters, Order(name), stage.store, stage.functions_clock, stage.log, "somebody")
+                stage.network.say(f"  {name}: {[each.outcome for each in ended]}")
+            except SyncError as error:
+                stage.network.say(f"  {name} fails: {error}")
+
+        return stage.act(Actor(name, work))
+
+
+def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Callable[[], None]:
+    """Return what notes in the ledger that a decision was made. What its author has before them is what is held now."""
+    record, name, ledger = RecordId(row["entity"], row["key"], row["tenant"]), row["field"], stage.ledger
+    held = [stage.office.values(record), stage.clients.values(record)]
+    ledger.decided(record)  # where a side has it deleted, all that was read of it is written anew
+    if asked["keep"] == "value":
+        made = ledger.proposed(record, name, asked["value"])
+        return lambda: setattr(made, "exempt", False)
+    side = row[asked["keep"]]
+
+    def deleted() -> None:
+        if "value" not in side:
+            for values in held:
+                ledger.deleted(record, values, ())
+
+    return deleted

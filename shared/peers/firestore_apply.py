@@ -275,7 +275,7 @@ def _whole(change: Change, decision: Decision, names: Sequence[str]) -> bool:
 
 def _result(step: Step) -> Result:
     version = step.decision.version
-    stamps = {name: version.fields[name].stamp for name in step.change.fields}
+    stamps = {name: version.fields[name].stamp for name in step.change.fields if name in version.fields}
     return Result(step.change.id, step.decision.outcome, step.decision.applied, stamps, version.deleted, step.decision.conflicts)
 
 

@@ -471,3 +471,28 @@ def test_an_event_of_another_collection_is_an_error_in_the_log_and_not_delivered
 def test_a_document_that_holds_nothing_for_the_sync_needs_no_read(apps):
     """Nothing listens where Firestore should be: a read would be an error."""
     assert apps["track_member_changes"].test_client().post("/", **a_write("members")).status_code == 200
+
+
+def test_an_event_that_cannot_be_dealt_with_is_500_and_one_line_in_the_log(apps, monkeypatch, tmp_path, capsys):
+    file = tmp_path / "broken.yaml"
+    file.write_text("version: 2\npeers: {}\n")
+    monkeypatch.setenv("SYNC_CONFIG", str(file))
+    answer = apps["track_member_changes"].test_client().post("/", **a_write("members"))
+    assert (answer.status_code, answer.text) == (500, "the event could not be dealt with; the log says why")
+    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["event"], line["severity"], line["function"]) == ("sync_fail", "ERROR", "track_member_changes")
+    assert "broken.yaml: 3 problem(s)" in line["message"]
+
+
+NO_EVENTS = {
+    "data that is no event": {"data": b"Anna at home"},
+    "no attributes": {"headers": {"X-Note": "Anna"}},
+    "a time that is none": {"headers": a_write("members")["headers"] | {"ce-time": "Anna"}},
+}
+
+
+@pytest.mark.parametrize("changed", NO_EVENTS.values(), ids=NO_EVENTS)
+def test_what_is_no_event_is_400_and_not_repeated(apps, changed, capsys):
+    answer = apps["track_member_changes"].test_client().post("/", **(a_write("members") | changed))
+    assert (answer.status_code, answer.text) == (400, "this is no CloudEvent of Firestore that can be read")
+    assert "Anna" not in capsys.readouterr().out

@@ -117,10 +117,7 @@ def test_a_pair_is_synced_in_real_time_and_its_runs_are_handed_out_only_where_th
     "parts, expected",
     [
         ({"pairs__members__limits": {"shards": 6}}, "pairs.members.limits.shards: Input should be 4, 8, 16, 32 or 64"),
-        (
-            {"pairs__members__limits": {"shard_threshold": 0}},
-            "shard_threshold: Input should be greater than or equal to 1",
-        ),
+        ({"pairs__members__limits": {"shard_threshold": 0}}, "shard_threshold: Input should be greater than or equal to 1"),
         ({"pairs__members__real_time": {"seconds": 0.5}}, "real_time.seconds: Input should be greater than or equal to 1"),
         ({"pairs__members__real_time": {"second": 5}}, "real_time.second: no such setting; valid here: seconds"),
     ],

@@ -14,6 +14,7 @@ from queue_of_tasks import QueueOfTasks
 from world import ENTITY, FIELDS, World
 
 from bench.shards import measure
+from shared import shown
 from shared.canonical import SLOTS, slot_of
 from shared.errors import AlreadyRunning, BadRequest, Transient
 from shared.handout import COUNTS
@@ -139,6 +140,13 @@ def test_a_large_backlog_is_handed_out_and_the_last_shard_closes_the_run():
     assert [line["stats"]["changes"] for line in w.log.lines if line["event"] == "sync_ok" and "shard" not in line] == [40]
     assert w.store.lease("things").holder(w.clock()) is None
     assert w.begin().moved == 0
+
+
+def test_the_command_line_says_that_a_run_goes_on_elsewhere():
+    w = Sharded()
+    w.edit_both_sides()
+    body = {"runId": "run-1", "errors": [], "result": {"pairs": {"things": w.begin().as_json()}}}
+    assert any("handed out: goes on in 4 shards" in str(each) for each in shown.runs(body))
 
 
 def test_no_record_is_done_twice_and_the_bill_is_that_of_one_instance_and_a_constant_for_each_shard():

@@ -465,6 +465,26 @@ def test_a_limit_of_changes_is_shared_by_the_shards():
     assert result["stopped_by"] == "changes"
 
 
+def test_what_one_entity_leaves_of_a_limit_is_shared_by_the_shards_of_the_next():
+    w = WithParts()
+    w.begin(max_changes=60)
+    w.finish()
+    result = w.record()["result"]["directions"]["firestore_to_django"]
+    assert 50 <= result["read"] <= 60 + 4 * 2
+    assert 10 <= w.parts() <= 28
+
+
+@pytest.mark.parametrize("budget", [220, 250, 280])
+def test_a_budget_is_the_whole_runs(budget: int):
+    w = WithParts()
+    before = w.database.billed.copy()
+    w.begin(max_billed=budget)
+    w.finish()
+    assert w.record()["result"]["stopped_by"] == "budget"
+    spent = w.database.billed.since(before).total
+    assert spent <= budget + 4 * 8, "each shard's first page always goes; without a budget 335 are spent"
+
+
 # Whatever happens
 
 

@@ -52,6 +52,7 @@ def welcome(stack: Stack) -> Iterator[str]:
     yield f"Functions      {stack.functions_url}   token {stack.operator_token}"
     yield f"Firestore      FIRESTORE_EMULATOR_HOST={stack.emulator_host} GOOGLE_CLOUD_PROJECT={stack.project}"
     yield f"Secrets        SECRET_MANAGER_HOST={stack.secrets_host}"
+    yield f"Tasks          CLOUD_TASKS_HOST={stack.env['CLOUD_TASKS_HOST']}   edits travel by themselves, within seconds"
     yield f"Logs           {_short(stack.logs)}"
     yield ""
     yield "Run a sync:"

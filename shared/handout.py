@@ -35,6 +35,11 @@ class Part:
         stopped_by = next((each for each in get_args(Limit) if each == fields["stopped_by"]), None)
         return cls(fields["done"], directions, fields["conflicts"], Billed(**fields["billed"]), stopped_by)
 
+    @property
+    def read(self) -> int:
+        """How many changes were read."""
+        return sum(tally.read for tally in self.directions.values())
+
     def plus(self, other: Part) -> Part:
         """Return both together; `other` is the later."""
         directions = {name: replace(tally) for name, tally in self.directions.items()}
@@ -55,7 +60,7 @@ class HandOut:
     """A run whose entities are carried one after the other, each by all shards at once: `wave` says which is under way.
 
     `held` are the (direction, entity) whose deletes the brake holds; of the others those pass that were made `until` the
-    hand-out, by the clock of the side where they wait. `max_changes` and `max_billed` are those of one shard and entity.
+    hand-out, by the clock of the side where they wait. `max_changes` and `max_billed` are the whole run's.
     """
 
     pair: str
@@ -97,6 +102,17 @@ class HandOut:
         """Return what a shard has done of an entity."""
         return self.parts.get(part_field(entity, number), Part())
 
+    def limits(self, number: int) -> tuple[int | None, int | None]:
+        """Return how many changes a shard may still read of the entity under way, and for how many operations: an equal share of
+        what the entities before it have left, less what it took already. None where there is no limit."""
+        before = [self.part(entity, each) for entity in self.entities[: self.wave] for each in range(self.shards)]
+        own = self.part(self.entities[self.wave], number)
+        read, spent = sum(part.read for part in before), sum(part.billed.total for part in before)
+        return (
+            _share(self.max_changes, read, self.shards, own.read),
+            _share(self.max_billed, self.billed.total + spent, self.shards, own.billed.total),
+        )
+
     def tasks(self) -> Iterator[Task]:
         """Yield a task for each shard of the entity that is under way; always the same ones, so that repeats make no others."""
         entity = self.entities[self.wave]
@@ -124,6 +140,10 @@ class HandOut:
     def summary(self) -> dict[str, Any]:
         """Return what a caller is told of the plan."""
         return {"shards": self.shards, "entities": list(self.entities)}
+
+
+def _share(limit: int | None, taken: int, shards: int, own: int) -> int | None:
+    return None if limit is None else max(0, -(-(limit - taken) // shards) - own)
 
 
 def part_field(entity: str, number: int) -> str:

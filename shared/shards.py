@@ -75,11 +75,10 @@ def _hand_out(run: Run, parts: Parts, tasks: Tasks) -> None:
 
 def _plan(run: Run, busy: Sequence[Way], until: Mapping[str, datetime]) -> HandOut:
     scope, order, count = run.pair.scope, run.order, run.pair.sharding.count if run.pair.sharding else COUNTS[0]
-    changes, billed = (None if each is None else max(1, each // count) for each in (order.max_changes, run.budget))
     entities = tuple(dict.fromkeys(way.scope.entities[0] for way in busy))
     cost = run.pair.billed.since(run.earlier).plus(_closing(len(entities)))
     plan = HandOut(run.pair.name, order.run_id, run.report.started_at, count, entities, until, tuple(run.report.brakes), cost)
-    return replace(plan, direction=order.direction, tenant=scope.tenant, max_changes=changes, max_billed=billed)
+    return replace(plan, direction=order.direction, tenant=scope.tenant, max_changes=order.max_changes, max_billed=run.budget)
 
 
 def _put(plan: HandOut, tasks: Tasks | None) -> None:
@@ -155,7 +154,7 @@ def _check(pair: Pair, asked: ShardRequest) -> None:
 def _carry(pair: Pair, plan: HandOut, asked: ShardRequest, store: Store, now: Callable[[], datetime], log: Log) -> Report:
     shard = (asked.shard, plan.shards)
     part = replace(pair, scope=replace(pair.scope, entities=(asked.entity,), tenant=plan.tenant, shard=shard))
-    order = Order(plan.run_id, plan.direction, plan.max_changes, plan.max_billed)
+    order = Order(plan.run_id, plan.direction, *plan.limits(asked.shard))
 
     def work(run: Run, doing: bool) -> bool:
         run.brakes = SettledBrakes(plan=plan)

@@ -109,6 +109,10 @@ def runs(body: Body) -> Iterator[RenderableType]:
         for each in pair["brakes"]:
             way = f"{each['deletes']} deletes of {each['entity']} ({each['direction']}; {each['allowed']} pass unasked)"
             yield Text(f"held: {way}; --allow-mass-delete {each['plan']} lets them pass", style="yellow")
+        if "handed_out" in pair:
+            yield Text(
+                f"handed out: goes on in {pair['handed_out']['shards']} shards on other instances; its record in sync_runs tells"
+            )
         if pair["left_over"]:
             yield Text(f"stopped by its {pair['stopped_by']}; the next run goes on", style="yellow")
         yield Text(f"billed: {_billed(pair['billed'], pair['cost'])}")

@@ -104,6 +104,28 @@ def test_a_budget_is_set_for_each_pair_and_there_is_none_by_default():
     assert limits.billed_operations == 1000
 
 
+def test_a_pair_is_synced_in_real_time_and_its_runs_are_handed_out_only_where_that_is_asked_for():
+    pair = parse(a_file(), "sync.yaml", {}).pairs["members"]
+    assert (pair.real_time, pair.limits.shard_threshold, pair.limits.shards) == (None, None, 16)
+    asked = a_file(pairs__members__real_time={"seconds": 2}, pairs__members__limits={"shard_threshold": 1000, "shards": 4})
+    pair = parse(asked, "sync.yaml", {}).pairs["members"]
+    assert pair.real_time is not None
+    assert (pair.real_time.seconds, pair.limits.shard_threshold, pair.limits.shards) == (2, 1000, 4)
+
+
+@pytest.mark.parametrize(
+    "parts, expected",
+    [
+        ({"pairs__members__limits": {"shards": 6}}, "pairs.members.limits.shards: Input should be 4, 8, 16, 32 or 64"),
+        ({"pairs__members__limits": {"shard_threshold": 0}}, "shard_threshold: Input should be greater than or equal to 1"),
+        ({"pairs__members__real_time": {"seconds": 0.5}}, "real_time.seconds: Input should be greater than or equal to 1"),
+        ({"pairs__members__real_time": {"second": 5}}, "real_time.second: no such setting; valid here: seconds"),
+    ],
+)
+def test_what_is_asked_of_shards_and_real_time_is_looked_at(parts, expected):
+    assert any(expected in problem for problem in problems(a_file(**parts), {}))
+
+
 def test_tenants_lie_where_the_collection_says():
     [school] = (
         parse(

@@ -11,17 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from queue_of_tasks import QueueOfTasks
-from world import World
+from world import ENTITY, FIELDS, World
 
 from bench.shards import measure
+from shared import shown
 from shared.canonical import SLOTS, slot_of
 from shared.errors import AlreadyRunning, BadRequest, Transient
 from shared.handout import COUNTS
-from shared.model import Billed, RecordId
+from shared.mapping import Entity
+from shared.model import Billed, Change, Outcome, Problem, RecordId, Result
+from shared.peers.firestore import FirestorePeer
+from shared.peers.memory import MemoryPeer
+from shared.policy import Mode
 from shared.report import Report
 from shared.run import Sharding
 from shared.shards import ShardRequest, sync, sync_shard
 from shared.tasks import Task
+from shared.tracker import Poke, track
 
 KEYS = [f"key-{number}" for number in range(40)]
 
@@ -52,6 +58,41 @@ class Sharded(World):
         for number, key in enumerate(KEYS):
             (self.d_save if number % 2 else self.f_update)(key, a=f"a{number}")
         self.deliver_all()
+
+
+class Strict(MemoryPeer):
+    """A backend that takes a part only when the thing it refers to is there."""
+
+    def _apply(self, change: Change, mode: Mode) -> Result:
+        if change.record.entity == "part" and RecordId("thing", str(change.fields["a"].value)) not in self.rows:
+            return Result(change.id, Outcome.RETRY, problem=Problem("reference", "the thing is not there"))
+        return super()._apply(change, mode)
+
+
+PART = Entity("part", "parts", ENTITY.fields)
+
+
+class WithParts(Sharded):
+    """A world with things, and parts that refer to them: mostly to one in another shard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.firestore = FirestorePeer("firestore", self.database, "things", [ENTITY, PART], self.clock, self.clock.tick)
+        self.django = Strict("django", {"thing": FIELDS, "part": FIELDS}, self.clock)
+        scope = replace(self.pair.scope, entities=("thing", "part"))
+        entities = {"thing": ENTITY, "part": PART}
+        self.pair = replace(self.pair, left=self.django, right=self.firestore, scope=scope, entities=entities)
+        for number, key in enumerate(KEYS):
+            self.f_update(key, a=key)
+            self.database.client_update(f"parts/{KEYS[number - 1]}", {"a": key})
+        for event in [*self.database.events]:
+            record = ENTITY.record(event.path) or PART.record(event.path)
+            if record:
+                track(self.firestore, Poke(record, event.before, event.after, event.time))
+        self.database.events.clear()
+
+    def parts(self) -> int:
+        return sum(record.entity == "part" for record in self.django.rows)
 
 
 def the_keys(w: World) -> Any:
@@ -101,6 +142,13 @@ def test_a_large_backlog_is_handed_out_and_the_last_shard_closes_the_run():
     assert w.begin().moved == 0
 
 
+def test_the_command_line_says_that_a_run_goes_on_elsewhere():
+    w = Sharded()
+    w.edit_both_sides()
+    body = {"runId": "run-1", "errors": [], "result": {"pairs": {"things": w.begin().as_json()}}}
+    assert any("handed out: goes on in 4 shards" in str(each) for each in shown.runs(body))
+
+
 def test_no_record_is_done_twice_and_the_bill_is_that_of_one_instance_and_a_constant_for_each_shard():
     bills = []
     for threshold in (1000, 3):
@@ -128,6 +176,53 @@ def test_while_a_run_is_handed_out_the_pair_is_taken():
     with pytest.raises(AlreadyRunning) as refused:
         w.begin()
     assert refused.value.run_id == "run-1"
+    w.clock.tick(500)
+    with pytest.raises(AlreadyRunning):
+        w.begin()  # tasks may lie in the queue for a while
+
+
+@pytest.mark.parametrize("order", [0, -1])
+def test_what_is_referred_to_is_there_before_what_refers_to_it_in_whatever_order_tasks_come(order: int):
+    w = WithParts()
+    assert w.begin().handed_out == {"shards": 4, "entities": ["thing", "part"]}
+    while w.tasks.waiting:
+        w.carry(w.tasks.waiting.pop(order))
+    result = w.record()["result"]["directions"]["firestore_to_django"]
+    assert (result["read"], result["applied"], result["waiting"]) == (80, 80, 0)
+    assert w.parts() == 40
+
+
+def test_an_entity_of_which_nothing_waits_makes_no_tasks():
+    w = WithParts()
+    w.begin()
+    w.finish()
+    for key in KEYS[:5]:
+        w.d_save(key, b=1)
+    assert w.begin().handed_out == {"shards": 4, "entities": ["thing"]}
+
+
+def test_the_last_shard_of_an_entity_that_dies_before_it_hands_out_the_next_does_so_when_it_comes_again():
+    w = WithParts()
+    w.begin()
+    *others, last = w.tasks.waiting
+    w.tasks.waiting.clear()
+    for task in others:
+        w.carry(task)
+    add = w.tasks.add
+
+    def failing(_: Task) -> bool:
+        raise Transient("no queue")
+
+    w.tasks.add = failing  # type: ignore[method-assign]
+    with pytest.raises(Transient):
+        w.carry(last)
+    assert w.tasks.waiting == []
+    w.tasks.add = add  # type: ignore[method-assign]
+    assert w.carry(last)[1] == "this shard is done already"
+    assert len(w.tasks.waiting) == 4
+    w.finish()
+    assert w.parts() == 40
+    assert w.record()["status"] == "done"
 
 
 # Tasks that come again, together, or never
@@ -197,6 +292,29 @@ def test_two_deliveries_at_once_are_told_apart_by_the_shards_lease():
     w.django.changes = meanwhile  # type: ignore[method-assign]
     w.carry(task)
     assert met == ["once"]
+
+
+def test_two_shards_that_both_find_the_run_over_close_it_once():
+    w = Sharded()
+    w.edit_both_sides()
+    w.begin()
+    tasks = w.tasks.waiting[:]
+    for task in tasks[:3]:
+        w.carry(task)
+    w.carry(tasks[3])  # closes it
+    closed = dict(w.record())
+    w.database.client_set("sync_runs/things:run-1", closed | {"status": "handed_out"})  # as the other one found it
+    met: list[str] = []
+
+    def meanwhile(call: str) -> None:
+        if call == "commit" and not met:
+            met.append(call)
+            w.carry(tasks[0])
+
+    w.database.fault = meanwhile
+    w.carry(tasks[1])
+    ends = [line for line in w.log.lines if line["event"] == "sync_ok" and "shard" not in line]
+    assert len(ends) == 2, "one at first, and one of the two that met"
 
 
 def test_a_shard_that_fails_is_tried_again_and_its_figures_add_up():
@@ -345,6 +463,26 @@ def test_a_limit_of_changes_is_shared_by_the_shards():
     result = w.record()["result"]
     assert sum(tally["read"] for tally in result["directions"].values()) <= 8 + 4 * 2
     assert result["stopped_by"] == "changes"
+
+
+def test_what_one_entity_leaves_of_a_limit_is_shared_by_the_shards_of_the_next():
+    w = WithParts()
+    w.begin(max_changes=60)
+    w.finish()
+    result = w.record()["result"]["directions"]["firestore_to_django"]
+    assert 50 <= result["read"] <= 60 + 4 * 2
+    assert 10 <= w.parts() <= 28
+
+
+@pytest.mark.parametrize("budget", [220, 250, 280])
+def test_a_budget_is_the_whole_runs(budget: int):
+    w = WithParts()
+    before = w.database.billed.copy()
+    w.begin(max_billed=budget)
+    w.finish()
+    assert w.record()["result"]["stopped_by"] == "budget"
+    spent = w.database.billed.since(before).total
+    assert spent <= budget + 4 * 8, "each shard's first page always goes; without a budget 335 are spent"
 
 
 # Whatever happens

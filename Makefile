@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test simulate simulate-selftest simulate-sweep lint clean venv bench
+.PHONY: help demo up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -44,6 +44,12 @@ lint: venv  ## linters and types only
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	cd backend && ../$(PY) -m mypy
+
+lock: venv  ## pin what the requirements*.in ask for, with hashes, and list the licences
+	@sh local/lock.sh
+
+audit: venv  ## known weaknesses of what is pinned, where pip-audit and its data can be had
+	@sh local/audit.sh
 
 clean:  ## delete what was made here: .venv, .local, caches
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

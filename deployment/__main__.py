@@ -125,8 +125,10 @@ def _deploy(options: argparse.Namespace, settings: Settings) -> None:
     if not options.only:
         run([groundwork.enable(settings)])
     project = Project(settings, asked)
-    checks.place(settings, project)
-    checks.secrets(settings, project, sys.stdin.isatty())
+    if options.only in {None, "functions", "trackers", "indexes"}:
+        checks.place(settings, project)
+    if not options.only:
+        checks.secrets(settings, project, sys.stdin.isatty())
     plan = planned(settings, project, options.only)
     checks.programs({str(command.words[0]) for command in plan})
     run(plan)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "stamp"
 MADE_FOR = VENV / "made_for"
-REQUIREMENTS = ("requirements-dev.txt", "backend/requirements.txt")
+REQUIREMENTS = "requirements-dev.txt"
 
 
 def main() -> int:
@@ -28,13 +28,11 @@ def main() -> int:
 def _build(wanted: str) -> int:
     sys.stderr.write(f"setting up .venv with Python {sys.version.split()[0]}: a minute or two ...\n")
     _create()
-    files = [name for name in REQUIREMENTS if (ROOT / name).is_file()]
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes"]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command += [part for name in files for part in ("-r", name)]
-    done = subprocess.run(command, cwd=ROOT, env=env, check=False)
+    done = subprocess.run([*command, "-r", REQUIREMENTS], cwd=ROOT, env=env, check=False)
     if done.returncode:
-        sys.stderr.write(f"pip could not install {' and '.join(files)}, as said above: mend that, and run make again\n")
+        sys.stderr.write(f"pip could not install {REQUIREMENTS}, as said above: mend that, and run make again\n")
         return 1
     STAMP.write_text(wanted + "\n")
     return 0

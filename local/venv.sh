@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # A venv holds its own path, so a moved folder needs a new one.
-wanted=$({ pwd; cat requirements.txt requirements-dev.txt backend/requirements.txt 2>/dev/null || true; } | cksum)
+wanted=$({ pwd; cat requirements-dev.txt; } | cksum)
 if [ -x .venv/bin/python ] && [ "$(cat .venv/stamp 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi

@@ -271,7 +271,16 @@ def test_every_synced_collection_has_rules():
 
 
 def test_the_shell_scripts_are_clean():
-    scripts = ["deploy.sh", "bothways", ".ci/run", "local/venv.sh", "scheduler/call.sh", "backend/deploy/server.sh"]
+    scripts = [
+        "deploy.sh",
+        "bothways",
+        ".ci/run",
+        "local/venv.sh",
+        "local/lock.sh",
+        "local/audit.sh",
+        "scheduler/call.sh",
+        "backend/deploy/server.sh",
+    ]
     shellcheck = Path(sys.executable).with_name("shellcheck")
     program = str(shellcheck) if shellcheck.exists() else shutil.which("shellcheck")
     if program is None:

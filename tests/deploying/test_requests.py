@@ -64,22 +64,17 @@ NIGHTLY = {
     "schedule": "30 3 * * *",
     "timeZone": "Atlantic/Reykjavik",
     "attemptDeadline": "1800s",
-    "retryConfig": {"maxBackoffDuration": "3600s", "maxDoublings": 16, "minBackoffDuration": "5s", "retryCount": 3},
+    "retryConfig": {"maxBackoffDuration": "3600s", "maxDoublings": 5, "minBackoffDuration": "5s", "retryCount": 3},
     "httpTarget": {
         "uri": OIDC["audience"],
         "httpMethod": "POST",
         "body": "eyJwYWlyIjogIm1lbWJlcnMifQ==",  # {"pair": "members"}
-        "headers": {"Content-Type": "application/json", "User-Agent": "Google-Cloud-Scheduler"},
+        "headers": {"Content-Type": "application/json"},
         "oidcToken": OIDC,
     },
 }
 HEALTH_URL = f"https://europe-west1-{PROJECT}.cloudfunctions.net/sync_health"
-HEALTH = {
-    "uri": HEALTH_URL,
-    "httpMethod": "GET",
-    "headers": {"User-Agent": "Google-Cloud-Scheduler"},
-    "oidcToken": OIDC | {"audience": HEALTH_URL},
-}
+HEALTH = {"uri": HEALTH_URL, "httpMethod": "GET", "oidcToken": OIDC | {"audience": HEALTH_URL}}
 
 
 def test_indexes_and_ttl_policies_are_asked_for_once(tree: Path, google: Google, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def _fewer_indexes(tree: Path) -> None:
 def real(folder: Path, google: Google) -> dict[str, str]:
     """Return variables under which the real gcloud is logged in and speaks to the stand-in for Google."""
     (folder / "token").write_text("a-made-up-token")
+    google.resources[f"projects/{PROJECT}/billingInfo"] = {"billingEnabled": True}
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": str(folder),

@@ -9,7 +9,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("help", "demo", "up", "check", "test", "simulate", "simulate-selftest", "simulate-sweep", "bench", "lint", "clean")
+TARGETS = (
+    "help",
+    "demo",
+    "up",
+    "check",
+    "test",
+    "simulate",
+    "simulate-selftest",
+    "simulate-sweep",
+    "bench",
+    "lint",
+    "lock",
+    "audit",
+    "clean",
+)
 
 
 @pytest.fixture
@@ -19,8 +33,7 @@ def copy(tmp_path: Path) -> Path:
     (root / "local").mkdir(parents=True)
     for name in ("Makefile", "local/venv.sh", "local/venv.py"):
         shutil.copy(ROOT / name, root / name)
-    (root / "requirements.txt").write_text("")
-    (root / "requirements-dev.txt").write_text("-r requirements.txt\n")
+    (root / "requirements-dev.txt").write_text("")
     return root
 
 
@@ -51,17 +64,25 @@ def test_two_makes_at_once_set_up_one_venv_and_the_next_does_nothing(copy):
 @pytest.mark.stack
 def test_a_changed_requirement_is_noticed(copy):
     assert make(copy, "venv", PYTHON=sys.executable).returncode == 0
-    (copy / "requirements.txt").write_text("# changed\n")
+    (copy / "requirements-dev.txt").write_text("# changed\n")
     assert "setting up .venv" in make(copy, "venv", PYTHON=sys.executable).stderr
 
 
 @pytest.mark.stack
 def test_a_failed_set_up_is_said_and_tried_again(copy):
-    (copy / "requirements.txt").write_text("./no-such-package\n")
+    (copy / "requirements-dev.txt").write_text("./no-such-package\n")
     for _ in range(2):
         done = make(copy, "venv", PYTHON=sys.executable)
         assert done.returncode != 0
         assert "pip could not install requirements-dev.txt" in done.stderr
+
+
+@pytest.mark.stack
+def test_a_requirement_without_its_hash_is_not_installed(copy):
+    (copy / "requirements-dev.txt").write_text("six==1.17.0\n")
+    done = make(copy, "venv", PYTHON=sys.executable)
+    assert done.returncode != 0
+    assert "In --require-hashes mode" in done.stderr or "Hashes are required" in done.stderr
 
 
 def test_no_python_that_will_do_is_one_sentence(copy, tmp_path):

@@ -51,7 +51,7 @@ EVENT = {
     "ce-document": "nowhere/north",
     "Content-Type": "application/protobuf",
 }
-RUNS = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict")
+RUNS = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_shard")
 TRACKERS = ("track_member_changes", "track_branch_changes", "track_interest_changes", "track_event_changes")
 
 

@@ -36,13 +36,16 @@ def test_it_prints_a_command_that_works_and_stops_without_a_trace(runnable, tmp_
     printed = tmp_path / "printed"
     with printed.open("w") as output:
         up = subprocess.Popen([sys.executable, "-m", "local", "up"], cwd=runnable, stdout=output, stderr=output)
-    wait_until(lambda: "Ctrl-C stops everything" in printed.read_text() or up.poll() is not None, "the welcome")
-    curl = next(line for line in printed.read_text().splitlines() if line.startswith("  curl "))
-    answer = subprocess.run([*shlex.split(curl), "-s", "--noproxy", "*"], capture_output=True, text=True, check=True)
-    assert '"path":"/"' in answer.stdout
+    try:
+        wait_until(lambda: "Ctrl-C stops everything" in printed.read_text() or up.poll() is not None, "the welcome")
+        curl = next(line for line in printed.read_text().splitlines() if line.startswith("  curl "))
+        answer = subprocess.run([*shlex.split(curl), "-s", "--noproxy", "*"], capture_output=True, text=True, check=True)
+        assert '"path":"/"' in answer.stdout
 
-    up.send_signal(number)
-    assert up.wait(60) == code
+        up.send_signal(number)
+        assert up.wait(60) == code
+    finally:
+        up.kill()  # after a failure, nothing may run on
     assert processes_of(tmp_path) == []
     assert "Traceback" not in printed.read_text()
 

@@ -12,7 +12,7 @@ from deployment import checks, groundwork, undoing
 from deployment.commands import Command
 from deployment.errors import DeployError, UsageError
 from deployment.parts import PARTS, planned
-from deployment.project import Project, asked, nothing
+from deployment.project import Project, asked, asked_if_it_tells, nothing
 from deployment.running import run, show
 from deployment.settings import Settings
 from deployment.summary import summary
@@ -100,7 +100,7 @@ def work(options: argparse.Namespace, bundle: Path) -> None:
 def _seen(settings: Settings, access: str | None) -> Project:
     if access is None:
         sys.stderr.write("# nobody is logged in: these are the commands for an empty project\n")
-    return Project(settings, asked if access else nothing)
+    return Project(settings, asked_if_it_tells if access else nothing)
 
 
 def _plan(options: argparse.Namespace, settings: Settings, project: Project) -> list[Command]:

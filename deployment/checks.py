@@ -124,4 +124,7 @@ def troubles() -> Iterator[tuple[str, str]]:
     )
     yield "PERMISSION_DENIED|does not have permission", "let the project's owner grant you the role named above"
     yield "already exists|ALREADY_EXISTS", "the name is taken, or was deleted a short while ago: delete what has it, or wait"
-    yield "location|LOCATION|region", "name another place: --region, --firestore"
+    yield (
+        "(?i)(invalid|unsupported|unknown|not a valid|not available in) (location|region)",
+        "name another place: --region, --firestore",
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from deploying.google import Google, serve
-from deploying.trees import ARGUMENTS, PROJECT, deploy, made, pretended
+from deploying.trees import ARGUMENTS, PROJECT, deploy, made, pretended, program
 
 MAIL = ("--alerts-to", "watch@example.org")
 
@@ -155,6 +155,22 @@ def test_destroying_lists_and_asks_and_leaves_data(whole, tree, env):
     left = set(names(env)) - {"firebase", "services"}
     assert left == {"firestore databases", "firestore indexes composite", "firestore indexes fields", "firestore fields ttls"}
     assert deploy(tree, "--project", PROJECT, "--destroy", env=env).stdout == "there is nothing to do\n"
+
+
+def test_a_dry_run_of_what_is_there_shows_changes_and_makes_none(whole, tree, env, tmp_path):
+    before = made(env)
+    done = deploy(tree, *ARGUMENTS, "--only", "scheduler", "--dry-run", env=env)
+    assert (done.returncode, made(env)) == (0, before)
+    assert [line.split()[3] for line in done.stdout.splitlines()] == ["update"] * 5
+
+
+def test_a_dry_run_of_a_project_that_tells_nothing_yet_shows_everything(tree, env, tmp_path):
+    asking = (tmp_path / "bin/gcloud").read_text().removeprefix("#!/bin/sh\n")
+    disabled = '#!/bin/sh\ncase "$*" in *" list "*) echo "ERROR: SERVICE_DISABLED" >&2; exit 1;; esac\n'
+    program(tmp_path / "bin/gcloud", disabled + asking)
+    done = deploy(tree, *ARGUMENTS, "--only", "scheduler", "--dry-run", env=env)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[3] for line in done.stdout.splitlines()] == ["create"] * 5
 
 
 def test_rolling_back_sends_calls_to_the_revision_before(whole, tree, env):

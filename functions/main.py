@@ -1,4 +1,7 @@
-"""The functions: one plain function per trigger. Authenticate, parse, call, answer."""
+"""The functions: one plain function per trigger. Authenticate, parse, call, answer.
+
+Each loads what it needs when it is first called, so that a tracker's instance never loads the engine.
+"""
 
 from __future__ import annotations
 
@@ -7,67 +10,86 @@ from cloudevents.http import CloudEvent
 from flask import Request
 from flask.typing import ResponseReturnValue
 
-from shared import events, service
-from shared.callers import Role
+from shared import unreadable
 
-events.answer_unreadable()
+unreadable.answer()
 
 
 @functions_framework.http
 def bidirectional_sync(request: Request) -> ResponseReturnValue:
     """Carry over what waits in the queues, of all pairs or of the one asked for."""
-    return service.answering(request, lambda call: service.sync(request, call), role=Role.OPERATOR)
+    from shared import service
+
+    return service.answering(request, lambda call: service.sync(request, call), role="operator")
 
 
 @functions_framework.http
 def reconcile(request: Request) -> ResponseReturnValue:
     """Compare whole peers and repair what differs; the first load is nothing else."""
-    return service.answering(request, lambda call: service.reconcile(request, call), role=Role.OPERATOR)
+    from shared import service
+
+    return service.answering(request, lambda call: service.reconcile(request, call), role="operator")
 
 
 @functions_framework.http
 def replay_dead_letters(request: Request) -> ResponseReturnValue:
     """Try dead letters once more, by id, entity or reason, after their cause was mended."""
-    return service.answering(request, lambda call: service.replay(request, call), role=Role.OPERATOR)
+    from shared import service
+
+    return service.answering(request, lambda call: service.replay(request, call), role="operator")
 
 
 @functions_framework.http
 def resolve_conflict(request: Request) -> ResponseReturnValue:
     """Keep one side of a conflict, or a value given, on both sides."""
-    return service.answering(request, lambda call: service.resolve(request, call), role=Role.OPERATOR)
+    from shared import service
+
+    return service.answering(request, lambda call: service.resolve(request, call), role="operator")
 
 
 @functions_framework.http
 def sync_shard(request: Request) -> ResponseReturnValue:
     """Carry one shard of a run that was handed out; Cloud Tasks calls this."""
-    return service.answering(request, lambda call: service.shard(request, call), role=Role.OPERATOR)
+    from shared import service
+
+    return service.answering(request, lambda call: service.shard(request, call), role="operator")
 
 
 @functions_framework.http
 def sync_health(request: Request) -> ResponseReturnValue:
     """Say whether all is well: 200, or 503 with what needs somebody."""
-    return service.answering(request, service.health, method="GET", role=Role.VIEWER)
+    from shared import service
+
+    return service.answering(request, service.health, method="GET", role="viewer")
 
 
 @functions_framework.cloud_event
 def track_member_changes(event: CloudEvent) -> None:
     """Queue what was written to a member's document."""
+    from shared import events
+
     events.receive(event, "member")
 
 
 @functions_framework.cloud_event
 def track_branch_changes(event: CloudEvent) -> None:
     """Queue what was written to a branch's document."""
+    from shared import events
+
     events.receive(event, "branch")
 
 
 @functions_framework.cloud_event
 def track_interest_changes(event: CloudEvent) -> None:
     """Queue what was written to an interest's document."""
+    from shared import events
+
     events.receive(event, "interest")
 
 
 @functions_framework.cloud_event
 def track_event_changes(event: CloudEvent) -> None:
     """Queue what was written to an event's document."""
+    from shared import events
+
     events.receive(event, "event")

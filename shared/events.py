@@ -10,11 +10,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from cloudevents.http import CloudEvent
-from flask import abort, current_app, has_app_context, request
-from flask.typing import ResponseReturnValue
+from flask import abort, current_app, request
 from google.events.cloud.firestore_v1.types import DocumentEventData
 from google.protobuf.message import DecodeError
-from werkzeug.exceptions import HTTPException
 
 from shared import wiring
 from shared.errors import Refused, SyncError, TerminalRecord, unforeseen
@@ -24,25 +22,8 @@ from shared.naming import state_id
 from shared.peers.documents import Snapshot, snapshot_of
 from shared.tracker import QUEUED, Poke, track
 
-UNREADABLE = "this is no CloudEvent of Firestore that can be read"
 _FIRST_BYTES = b"\x0a\x12\x1a"
 """How an event starts as protobuf (its first field is one of three messages); none of them is a letter of base64."""
-
-
-def answer_unreadable() -> None:
-    """Let the tracker that is being made answer 400 to what is no event, in words that repeat nothing of it; the framework's
-    own answer would repeat all of it, and its log some."""
-    if has_app_context() and current_app.name.startswith("track_"):
-        current_app.register_error_handler(Exception, _answer)
-
-
-def _answer(error: Exception) -> ResponseReturnValue:
-    if isinstance(error, HTTPException) and error.code != 400:
-        return error
-    if isinstance(error, SyncError):
-        wiring.log()("sync_fail", str(error), "ERROR", function=current_app.name)
-        return "the event could not be dealt with; the log says why", 500
-    return UNREADABLE, 400
 
 
 def receive(event: CloudEvent, entity: str) -> None:

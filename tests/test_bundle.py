@@ -55,6 +55,16 @@ def test_the_bundle_is_imported_without_a_setting_a_network_or_a_client(bundle: 
     assert (done.returncode, done.stdout.strip()) == (0, "0 0 False"), done.stderr
 
 
+def test_a_function_loads_what_it_needs_when_it_is_called(bundle: Path) -> None:
+    code = (
+        "import main, sys; before = {each for each in sys.modules if each.startswith(('shared', 'google.cloud.firestore'))}; "
+        "from shared import events; "
+        "print(sorted(before), [each for each in ('shared.engine', 'shared.reconcile') if each in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=bundle, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "['shared', 'shared.errors', 'shared.unreadable'] []", done.stdout + done.stderr
+
+
 def test_every_synced_collection_has_its_tracker(bundle: Path) -> None:
     from local.triggers import triggers
 

@@ -17,7 +17,8 @@ def plan(settings: Settings, project: Project) -> Iterator[Command]:
     content = json.loads(INDEXES.read_text(encoding="utf-8"))
     there = {_shape(each) for each in project.listed("firestore", "indexes", "composite", "list")}
     yield from (_composite(settings, each) for each in content["indexes"] if _shape(each) not in there)
-    exempt = {_place(each): _orders(each["indexConfig"]) for each in project.listed("firestore", "indexes", "fields", "list")}
+    singles = project.listed("firestore", "indexes", "fields", "list")
+    exempt = {_place(each): _orders(each.get("indexConfig", {})) for each in singles}
     expiring = {_place(each) for each in project.listed("firestore", "fields", "ttls", "list")}
     for each in content["fieldOverrides"]:
         place = (each["collectionGroup"], each["fieldPath"])

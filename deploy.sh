@@ -12,4 +12,4 @@ done
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 sh local/venv.sh
-exec .venv/bin/python -m deployment "$@"
+exec .venv/bin/python -m scheduler.deployment "$@"

@@ -194,7 +194,7 @@ def test_functions_are_short_in_the_median():
     assert statistics.median(body_length(each) for path in files("shared") for each in functions_in(path)) < 10
 
 
-@pytest.mark.parametrize("folder", ["shared", "functions", "deployment"])
+@pytest.mark.parametrize("folder", ["shared", "functions", "scheduler"])
 def test_nothing_rests_on_assert(folder):
     """`python -O` leaves them out, and a failed one says neither what, where nor what to do."""
     found = [
@@ -203,7 +203,7 @@ def test_nothing_rests_on_assert(folder):
     assert found == []
 
 
-@pytest.mark.parametrize("folder", ["shared", "functions", "local", "deployment", "backend"])
+@pytest.mark.parametrize("folder", ["shared", "functions", "local", "scheduler", "backend"])
 def test_no_module_is_called_what_says_nothing(folder):
     assert [path for path in files(folder) if path.stem in {"utils", "helpers", "manager", "data", "misc", "common"}] == []
 

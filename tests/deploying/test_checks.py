@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from deploying.trees import ARGUMENTS, PROJECT, URL, deploy, made, program
 
-from deployment import checks
-from deployment.commands import Command
-from deployment.errors import DeployError
-from deployment.functions import refuse_taken
-from deployment.project import Project
-from deployment.settings import Settings
+from scheduler.deployment import checks
+from scheduler.deployment.commands import Command
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.functions import refuse_taken
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import Settings
 
 
 def told(tree: Path, env: dict[str, str], *arguments: str, code: int = 1) -> str:

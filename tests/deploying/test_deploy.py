@@ -12,16 +12,16 @@ import pytest
 import yaml
 from deploying.trees import ARGUMENTS, deploy
 
-from deployment.commands import Command, Output
-from deployment.errors import DeployError
-from deployment.monitoring import alerts, policy
-from deployment.parts import planned
-from deployment.project import Project, nothing
-from deployment.scheduling import jobs
-from deployment.settings import Settings
 from local.bundle import stage
 from local.errors import StackError
 from local.triggers import triggers
+from scheduler.deployment.commands import Command, Output
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.monitoring import alerts, policy
+from scheduler.deployment.parts import planned
+from scheduler.deployment.project import Project, nothing
+from scheduler.deployment.scheduling import jobs
+from scheduler.deployment.settings import Settings
 from shared.service import ReconcileRequest, SyncRequest
 
 ROOT = Path(__file__).resolve().parents[2]

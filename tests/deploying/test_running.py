@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deployment.commands import Command, Output
-from deployment.errors import DeployError
-from deployment.running import WAITS, run
+from scheduler.deployment.commands import Command, Output
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.running import WAITS, run
 
 SCRIPT = """
 import pathlib, sys

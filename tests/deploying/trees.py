@@ -55,7 +55,7 @@ def build(tree: Path) -> Path:
     (tree / "functions/main.py").write_text(MAIN)
     (tree / "sync.yaml").write_text(SYNC)
     (tree / "requirements.txt").write_text("")
-    for name in ("local", "deployment", "scheduler"):
+    for name in ("local", "scheduler"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "deploy.sh", tree)
     _fewer_indexes(tree)

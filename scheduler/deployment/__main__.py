@@ -1,4 +1,4 @@
-"""`python -m deployment OPTIONS`: what ./deploy.sh runs."""
+"""`python -m scheduler.deployment OPTIONS`: what ./deploy.sh runs."""
 
 import argparse
 import os
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from deployment import checks, groundwork, undoing
-from deployment.commands import Command
-from deployment.errors import DeployError, UsageError
-from deployment.parts import PARTS, planned
-from deployment.project import Project, asked, asked_if_it_tells, nothing
-from deployment.running import run, show
-from deployment.settings import Settings
-from deployment.summary import summary
 from local.bundle import stage
 from local.errors import StackError
+from scheduler.deployment import checks, groundwork, undoing
+from scheduler.deployment.commands import Command
+from scheduler.deployment.errors import DeployError, UsageError
+from scheduler.deployment.parts import PARTS, planned
+from scheduler.deployment.project import Project, asked, asked_if_it_tells, nothing
+from scheduler.deployment.running import run, show
+from scheduler.deployment.settings import Settings
+from scheduler.deployment.summary import summary
 
 REGION = "europe-west1"
 

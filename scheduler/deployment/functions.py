@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployment.commands import Command
-from deployment.errors import DeployError
-from deployment.project import Project
-from deployment.settings import Settings
 from local.functions import EVENT
+from scheduler.deployment.commands import Command
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import Settings
 
 LABEL = ("app", "bothways")
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from deployment.checks import troubles
-from deployment.commands import Command, Output, Word
-from deployment.errors import DeployError
+from scheduler.deployment.checks import troubles
+from scheduler.deployment.commands import Command, Output, Word
+from scheduler.deployment.errors import DeployError
 
 TRANSIENT = re.compile(
     r"Service account \S+ does not exist|concurrent policy changes|Eventarc Service Agent|Cannot find metric"

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from deployment.commands import Command, Output
-from deployment.errors import DeployError
 from local.bundle import ROOT
 from local.functions import EVENT, discover
 from local.triggers import triggers
+from scheduler.deployment.commands import Command, Output
+from scheduler.deployment.errors import DeployError
 
 SEPARATOR = "|"
 OWN_SECRETS = ("operator-token", "log-key")

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from deployment.commands import Command
-from deployment.project import Project
-from deployment.settings import Settings
 from local.bundle import ROOT
+from scheduler.deployment.commands import Command
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import Settings
 
 ALERTS = ROOT / "scheduler" / "monitoring" / "alerts.yaml"
 CHANNEL = "Bothways"

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployment.commands import Command
-from deployment.project import Project
-from deployment.settings import Settings
 from local.bundle import ROOT
+from scheduler.deployment.commands import Command
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import Settings
 
 INDEXES = ROOT / "firestore.indexes.json"
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import requests
 
-from deployment.errors import DeployError
-from deployment.groundwork import unknown
-from deployment.project import Project
-from deployment.settings import Settings
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.groundwork import unknown
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import Settings
 
 NEEDED = {
     "serviceusage.services.enable": "roles/serviceusage.serviceUsageAdmin",

@@ -1,7 +1,7 @@
 """What to know once all is deployed."""
 
-from deployment.settings import Settings
 from local.functions import EVENT
+from scheduler.deployment.settings import Settings
 
 
 def summary(settings: Settings) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from deployment import functions, groundwork, indexes, monitoring, scheduling
-from deployment.commands import Command
-from deployment.project import Project
-from deployment.settings import Settings
 from local.bundle import ROOT
+from scheduler.deployment import functions, groundwork, indexes, monitoring, scheduling
+from scheduler.deployment.commands import Command
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import Settings
 
 Part: TypeAlias = Callable[[Settings, Project], Iterable[Command]]
 

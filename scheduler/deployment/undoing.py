@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from deployment import groundwork, monitoring, scheduling
-from deployment.commands import Command
-from deployment.errors import DeployError
-from deployment.functions import LABEL, service_of
-from deployment.project import Project
-from deployment.settings import Settings
+from scheduler.deployment import groundwork, monitoring, scheduling
+from scheduler.deployment.commands import Command
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.functions import LABEL, service_of
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import Settings
 
 
 def rollback(settings: Settings, project: Project) -> Iterator[Command]:

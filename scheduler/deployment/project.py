@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from deployment.commands import Command
-from deployment.errors import DeployError
-from deployment.settings import Settings
+from scheduler.deployment.commands import Command
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.settings import Settings
 
 Ask: TypeAlias = Callable[[Command], Any]
 """Runs a command that prints JSON and returns what it printed."""

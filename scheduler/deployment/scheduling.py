@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 
-from deployment.commands import Command
-from deployment.errors import DeployError
-from deployment.functions import flags
-from deployment.project import Project
-from deployment.settings import Settings
 from local.bundle import ROOT
+from scheduler.deployment.commands import Command
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.functions import flags
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import Settings
 
 JOBS = ROOT / "scheduler" / "jobs.yaml"
 FIELDS = ("name", "schedule", "time_zone", "function", "method", "attempt_deadline", "max_retry_attempts")

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable, Iterator
 from getpass import getpass
 
-from deployment.commands import Command
-from deployment.errors import DeployError
-from deployment.project import Project
-from deployment.settings import OWN_SECRETS, Settings
+from scheduler.deployment.commands import Command
+from scheduler.deployment.errors import DeployError
+from scheduler.deployment.project import Project
+from scheduler.deployment.settings import OWN_SECRETS, Settings
 
 SERVICES = (
     "artifactregistry",  # where the built functions lie

@@ -12,6 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from shared.breaker import Breaker
 from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
 from shared.errors import TerminalBatch, Transient
 from shared.log import Log
@@ -139,11 +140,11 @@ def pairs() -> Mapping[str, Pair]:
 
 
 def _pair(name: str, spec: PairSpec) -> Pair:
-    limits = spec.limits
+    limits, left, right = spec.limits, _peer(spec.left, name), _peer(spec.right, name)
     return Pair(
         name=name,
-        left=_peer(spec.left, name),
-        right=_peer(spec.right, name),
+        left=left,
+        right=right,
         scope=Scope(name, tuple(spec.entities), None, limits.page_size),
         billed=documents().billed,
         patience=Patience(limits.retry_attempts, timedelta(hours=limits.retry_hours)),
@@ -154,6 +155,8 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         entities={each.name: each for each in spec.mapped()},
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
         beside=partial(ThreadPoolExecutor, 1, "beside"),
+        breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
+        quota=documents().quota,
     )
 
 
@@ -170,6 +173,8 @@ def _peer(name: str, pair: str) -> Peer:
             key,
             spec.timeout_seconds,
             Backoff(spec.attempts),
+            breaker=Breaker(name, spec.breaker_failures, spec.breaker_seconds),
+            quota=documents().quota,
         )
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
 

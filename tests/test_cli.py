@@ -24,7 +24,7 @@ from shared.cli import app
 from shared.explain import tell
 from shared.facts import gather
 
-COMMANDS = ("explain", "sync", "reconcile", "health", "dead-letters", "conflicts", "resolve", "replay")
+COMMANDS = ("explain", "sync", "reconcile", "health", "statistics", "dead-letters", "conflicts", "resolve", "replay")
 
 
 @pytest.fixture(autouse=True)

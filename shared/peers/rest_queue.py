@@ -21,12 +21,14 @@ from urllib.parse import urlencode
 import requests
 
 from shared import wire
+from shared.breaker import Breaker
 from shared.canonical import BUCKETS, bucket_of
 from shared.digests import Digest, Hashed
 from shared.errors import TerminalBatch, TerminalRecord, Transient
 from shared.mapping import Entity
 from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, parse_instant
 from shared.policy import Mode
+from shared.quota import Quota
 from shared.retry import Backoff, call
 
 T = TypeVar("T")
@@ -61,6 +63,8 @@ class RestQueue:
     sleep: Callable[[float], None] = time.sleep
     session: requests.Session = field(default_factory=requests.Session)
     chance: Callable[[], float] = random.random
+    breaker: Breaker | None = None
+    quota: Quota = field(default_factory=Quota)
 
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield the pending changes, page by page."""
@@ -228,7 +232,10 @@ class RestQueue:
         return f"peer {self.name!r} at {self.url.rstrip('/')}/{path}"
 
     def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: str | None = None) -> Any:
-        return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, self.chance)
+        def attempts() -> Any:
+            return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, self.chance)
+
+        return self.breaker.call(attempts) if self.breaker else attempts()
 
     def _attempt(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None) -> Any:
         url = f"{self.url.rstrip('/')}/{path}" + (f"?{urlencode(query)}" if query else "")
@@ -250,6 +257,8 @@ class RestQueue:
 
     def _answer(self, response: requests.Response, path: str) -> Any:
         at, status = self._at(path), response.status_code
+        if status == 429:
+            self.quota.met(self.name)
         if status in {429, 503} or status >= 500:
             raise Transient(f"{at}: answered {status}; see the backend's log", after=_retry_after(response))
         if status in {401, 403}:

@@ -85,9 +85,11 @@ class Store(Conflicts):
             )
 
     def idle_is_news(self, lease: Lease, now: datetime) -> bool:
-        """Return whether a run that found nothing to do is worth a record: one an hour, since idle runs should be cheap."""
+        """Return whether a run that found nothing to do is worth a record: one an hour, since idle runs should be cheap, and the
+        first after one that met trouble."""
         completed = lease.last.get("completed_at")
-        return completed is None or not lease.last.get("success") or now - completed >= IDLE_RECORD_EVERY
+        troubled = not lease.last.get("success") or lease.last.get("quota_errors")
+        return completed is None or bool(troubled) or now - completed >= IDLE_RECORD_EVERY
 
     def run(self, pair: str, run_id: str) -> Mapping[str, Any]:
         """Return a run's record, empty if there is none."""

@@ -171,7 +171,7 @@ CURES: dict[str, Callable[[World], object]] = {
     "queue": lambda w: w.sync(),
     "brake": lambda w: w.sync(allow_mass_delete=w.sync().brakes[0].plan),
     "failed": lambda w: w.sync(),
-    "quota": lambda w: (w.d_save("x", a=9), w.sync()),
+    "quota": lambda w: w.sync(),
 }
 
 

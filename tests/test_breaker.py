@@ -238,8 +238,11 @@ def town_whose_django_went_down() -> Town:
     return w
 
 
-def test_after_three_failed_runs_the_next_ones_stop_before_anything_is_asked() -> None:
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_after_three_failed_runs_the_next_ones_stop_before_anything_is_asked(side: str) -> None:
     w = town_whose_django_went_down()
+    if side == "right":
+        w.pair = replace(w.pair, left=w.firestore, right=w.django)
     before = w.database.billed.copy()
     report, asked = w.run()
     assert asked == 0

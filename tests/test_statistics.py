@@ -151,6 +151,13 @@ def test_figures_outlive_the_records_of_the_runs() -> None:
     assert by_day(w.store, "things", 100, w.clock()) == {}
 
 
+def test_a_year_costs_a_read_a_day_and_only_a_months_missing_days_are_looked_for() -> None:
+    w = town()
+    before = w.database.billed.copy()
+    assert by_day(w.store, "things", 366, w.clock()) == {}
+    assert w.database.billed.since(before) == Billed(reads=366 + 31)
+
+
 def test_a_rollup_expires_after_three_years() -> None:
     w = town(5)
     by_day(w.store, "things", 30, w.clock())

@@ -10,7 +10,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from test_rest_queue import Answer, Backend, a_peer, page
+from test_rest_queue import STATUS, Answer, Backend, a_peer, page
 from world import FIELDS, World
 
 from shared.breaker import Breaker
@@ -151,6 +151,14 @@ def test_a_backend_that_is_down_is_asked_three_calls_long_and_then_not_at_all(ba
     said = calls(peer, 6)
     assert len(backend.requests) == FAILURES * 3, "three attempts each"
     assert ["left alone" in each for each in said] == [False] * 3 + [True] * 3
+
+
+def test_its_figures_are_asked_for_whatever_the_breaker_says(backend: Backend, peer: RestQueue) -> None:
+    backend.replies = [Answer({}, 503)]
+    calls(peer, FAILURES)
+    backend.replies = [Answer(STATUS)]
+    assert peer.status(SCOPE).pending == 2
+    assert "left alone" in calls(peer, 1)[0], "a run keeps to it"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413])

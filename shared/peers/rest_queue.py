@@ -207,8 +207,8 @@ class RestQueue:
         return self._expect(body, "records/", lambda body: [wire.record_from_json(row, names, decode) for row in body["results"]])
 
     def status(self, scope: Scope) -> Status:
-        """Return the queue's figures, over all entities of the backend."""
-        return self._expect(self._call("GET", "status/"), "status/", _status)
+        """Return the queue's figures, over all entities of the backend. Asks whatever the breaker says: somebody wants it."""
+        return self._expect(self._attempts("GET", "status/"), "status/", _status)
 
     def _pages(self, path: str, query: list[tuple[str, str]]) -> Iterator[Any]:
         cursor: str | None = None
@@ -232,10 +232,11 @@ class RestQueue:
         return f"peer {self.name!r} at {self.url.rstrip('/')}/{path}"
 
     def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: str | None = None) -> Any:
-        def attempts() -> Any:
-            return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, self.chance)
-
+        attempts = partial(self._attempts, method, path, query, body)
         return self.breaker.call(attempts) if self.breaker else attempts()
+
+    def _attempts(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: str | None = None) -> Any:
+        return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, self.chance)
 
     def _attempt(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None) -> Any:
         url = f"{self.url.rstrip('/')}/{path}" + (f"?{urlencode(query)}" if query else "")

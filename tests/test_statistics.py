@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import random
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from firestores import documents
 from hypothesis import given
 from hypothesis import strategies as st
 from world import World
 
 from shared.errors import Transient
 from shared.model import Billed
+from shared.peers.documents import Write
 from shared.rollups import STATISTICS, by_day, last_day
 from shared.statistics import Figures, by_month, days_up_to, figures_of, figures_of_runs, total
+from shared.store import Store
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -232,3 +236,16 @@ def test_more_runs_than_a_page_holds_are_all_counted() -> None:
     for number in numbers:
         w.database.client_set(f"sync_runs/things:{number}", record() | {"pair": "things", "day": "2026-01-09"})
     assert last_day(w.store, "things", w.clock())[1].runs == 1201
+
+
+@pytest.mark.stack
+def test_firestore_finds_a_days_runs_and_keeps_what_they_came_to(emulator: Any) -> None:
+    store = Store(documents(emulator.host, f"rollups-{uuid.uuid4().hex[:12]}"))
+    mine, other = {"pair": "things", "day": "2026-01-09"}, {"pair": "things", "day": "2026-01-08"}
+    bodies = {"things:b": mine, "things:a": mine, "things:c": other, "others:d": mine | {"pair": "others"}}
+    store.documents.write([Write(f"sync_runs/{id}", record(0.5) | body) for id, body in bodies.items()])
+    first = last_day(store, "things", NOON)
+    before = store.documents.billed.copy()
+    assert last_day(store, "things", NOON) == first == ("2026-01-09", figures_of_runs([record(0.5), record(0.5)]))
+    assert store.documents.billed.since(before) == Billed(reads=1)
+    assert list(by_day(store, "things", 5, NOON)) == ["2026-01-08", "2026-01-09"]

@@ -18,6 +18,8 @@ from shared.explain import known, tell
 from shared.facts import gather
 from shared.model import RecordId
 from shared.resolve import resolve as decide
+from shared.rollups import by_day
+from shared.statistics import told_of_days
 from shared.terminal import FAILED, NEEDS_SOMEBODY, RUNNING, USAGE, fail, known_name, show, variables, working
 
 EXIT_CODES = (
@@ -168,6 +170,23 @@ def health(as_json: Json = False) -> None:
         body, status = service.health(_call())
     show(body, as_json, shown.health)
     raise typer.Exit(0 if status == 200 else NEEDS_SOMEBODY)
+
+
+@app.command(epilog=EXIT_CODES)
+def statistics(
+    pair: PairName = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="The last so many days, by day.")] = 30,
+    year: Annotated[bool, typer.Option("--year", help="The last 366 days, by month.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what the runs came to: how many, how long, at what cost.
+
+    Days are those of UTC. Runs that found nothing to do are recorded once an hour.
+    """
+    with working():
+        now, store, number = wiring.now(), wiring.store(), 366 if year else days
+        told = {name: told_of_days(by_day(store, name, number, now), by_months=year) for name in _pairs(pair)}
+    show(told, as_json, shown.statistics)
 
 
 @app.command(epilog=EXIT_CODES)

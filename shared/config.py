@@ -94,7 +94,8 @@ class RealTime(Part):
 
 
 class RestQueueSpec(Part):
-    """A backend that offers the REST queue. `token` and `signing_key` name secrets, `attempts` counts those of one call."""
+    """A backend that offers the REST queue. `token` and `signing_key` name secrets, `attempts` counts those of one call;
+    `breaker_failures` calls in a row that had none leave it alone for `breaker_seconds`."""
 
     kind: Literal["rest_queue"]
     url: str = Field(pattern=r"^https?://.+")
@@ -102,6 +103,8 @@ class RestQueueSpec(Part):
     signing_key: str | None = Field(None, pattern=r"^secret:[A-Za-z0-9_-]+$")
     timeout_seconds: float = Field(30, gt=0, le=300)
     attempts: int = Field(4, ge=1, le=10)
+    breaker_failures: int = Field(3, ge=1)
+    breaker_seconds: float = Field(300, ge=0)
 
 
 class PricesSpec(Part):

@@ -13,7 +13,7 @@ from shared.model import Billed, instant
 from shared.naming import state_id
 from shared.peers.documents import Contended, Documents, Write
 from shared.report import Report
-from shared.store import LEASES, RUN_RETENTION, RUNS, Lease, Store
+from shared.store import LEASES, RUN_RETENTION, RUNS, Lease, Store, day_of
 
 OPEN_FOR = timedelta(minutes=10)
 """How long a run that is handed out holds its pair's lease, if no shard renews it: none works, nor waits to be tried again."""
@@ -25,6 +25,7 @@ class Parts(Store):
     def open(self, plan: HandOut, now: datetime) -> None:
         """Put the plan into the run's record, and hold the pair's lease for as long as shards work."""
         record = {"pair": plan.pair, "run_id": plan.run_id, "status": HANDED_OUT, "started_at": plan.started_at}
+        record["day"] = day_of(plan.started_at)
         until = Write(self.lease_path(plan.pair), {"until": now + OPEN_FOR}, ("until",), True)
         self.documents.commit([Write(_path(plan), record | {HANDED_OUT: plan.body()}), until])
 
@@ -42,7 +43,7 @@ class Parts(Store):
         """Write the whole run's figures into its record and give the pair back; False if another shard did so first."""
         result = plan.total() | {"completed_at": instant(now)}
         body = {"status": "done", "completed_at": now, "result": result, "failure": None, "expire_at": now + RUN_RETENTION}
-        last = {"run_id": plan.run_id, "completed_at": now, "success": True, "brakes": len(plan.brakes)}
+        last = {"run_id": plan.run_id, "completed_at": now, "succeeded_at": now, "success": True, "brakes": len(plan.brakes)}
         lease = Write(self.lease_path(plan.pair), {"until": None, "last": last}, ("until", "last"), True)
         return self._change(plan, body, [lease])
 

@@ -128,6 +128,10 @@ class Report:
     prices: Prices = field(default_factory=Prices)
     failure: Failure | None = None
     stopped_by: Limit | None = None
+    quota_errors: Mapping[str, int] = field(default_factory=dict)
+    """How often each peer said that a quota is used up."""
+    breakers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What is kept of each peer's breaker, by the peer's name."""
     completed_at: datetime | None = None
     handed_out: Mapping[str, Any] | None = None
     """Into how many shards, and of which entities, where other instances carry the run on."""
@@ -163,6 +167,7 @@ class Report:
             "stopped_by": self.stopped_by,
             "billed": asdict(self.billed),
             "cost": self.prices.cost(self.billed),
+            "quota_errors": dict(self.quota_errors),
             "started_at": instant(self.started_at),
             "completed_at": instant(self.completed_at) if self.completed_at else None,
         }

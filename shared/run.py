@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from shared.brake import Brakes, Way
+from shared.breaker import Breaker
 from shared.errors import AlreadyRunning, SyncError, Transient, unforeseen
 from shared.log import Log
 from shared.mapping import Entity
@@ -15,6 +17,7 @@ from shared.model import Billed, RecordId, Scope
 from shared.overlap import Inline
 from shared.peers.base import Peer
 from shared.prices import Prices
+from shared.quota import Quota
 from shared.report import Failure, Limit, Report
 from shared.retry import Patience
 from shared.store import Store
@@ -53,6 +56,8 @@ class Pair:
     """Policies and types of each entity's fields; the conflicts of one that is missing fall to the last write."""
     beside: Callable[[], Executor] = Inline
     """Makes what does the calls that a run does not wait for."""
+    breakers: tuple[Breaker, ...] = ()
+    quota: Quota = field(default_factory=Quota)
 
     sharding: Sharding | None = None
 
@@ -100,12 +105,14 @@ class Run:
     waiting: set[RecordId] = field(default_factory=set)
     """Records with a change that must wait; what is known of them is not complete."""
     brakes: Brakes = field(init=False)
+    quota_before: Counter[str] = field(init=False)
     _meanwhile: Future[None] | None = None
     _spent: int = 0
     _dearest_step: int = 0
 
     def __post_init__(self) -> None:
         self.brakes = Brakes(self.order.allow_mass_delete)
+        self.quota_before = self.pair.quota.copy()
 
     def way(self, source: Peer, target: Peer, scope: Scope) -> Way:
         """Return the way of the one entity in `scope` from a peer to the other."""
@@ -139,9 +146,12 @@ class Run:
             begun.result()
 
     def add_up(self, closing: Billed) -> datetime:
-        """Put into the report what was billed, with what closing it will cost, and the time; return that."""
+        """Put into the report what was billed, with what closing it will cost, how the peers answered, and the time; return
+        that."""
         self.report.completed_at = self.now()
         self.report.billed = self.pair.billed.since(self.earlier).plus(closing)
+        self.report.quota_errors = self.pair.quota.copy() - self.quota_before
+        self.report.breakers = {each.peer: each.kept for each in self.pair.breakers if each.kept}
         return self.report.completed_at
 
     def goes_on(self) -> bool:
@@ -214,6 +224,9 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
     began: list[bool] = []
 
     def asked_and_done() -> None:
+        for each in run.pair.breakers:
+            each.resume(lease.breaker(each.peer))
+            each.check()
         if work(run, False):
             run.store.begin(lease, run.report, run.now() + LEASE)
             began.append(True)
@@ -235,6 +248,7 @@ def _log_end(run: Run) -> None:
         "stopped_by": report.stopped_by,
         "billed": asdict(report.billed),
         "cost": report.prices.cost(report.billed),
+        "quota_errors": sum(report.quota_errors.values()),
     }
     if report.failure:
         run.log("sync_fail", report.failure.message, "ERROR", stats=stats, retry=report.failure.retry)

@@ -22,7 +22,7 @@ from shared.bodies import parse
 from shared.callers import NOBODY, Caller, Role
 from shared.decision import Decision
 from shared.errors import AlreadyRunning, BadRequest, BodyTooLarge, ConfigError, NotFound, NotOpen, Refused, SyncError, unforeseen
-from shared.health import pair_health
+from shared.health import pair_health, say
 from shared.model import instant
 from shared.preview import Motion, rehearse
 from shared.report import Failure, Report
@@ -289,9 +289,8 @@ def health(call: Call) -> Answer:
     """Return backlogs, oldest pending, last run and dead letters of every pair; 503 where something needs somebody."""
     limits, store = wiring.settings().pairs, wiring.store()
     pairs = {name: pair_health(pair, limits[name].health, store, wiring.now()) for name, pair in wiring.pairs().items()}
-    for name, each in pairs.items():
-        wiring.log()("health", f"{len(each['problems'])} problem(s)", requestId=call.request_id, pair=name, stats=each["figures"])
-    problems = [{"pair": name, "message": text} for name, each in pairs.items() for text in each["problems"]]
+    say(wiring.log().bind(requestId=call.request_id), pairs)
+    problems = [{"pair": name, **problem} for name, each in pairs.items() for problem in each["problems"]]
     return call.answer(not problems, {"pairs": pairs}, problems), 503 if problems else 200
 
 

@@ -163,7 +163,23 @@ def health(body: Body) -> Iterator[RenderableType]:
         yield table
         yield f"last run: {ended}"
         yield f"dead letters: {pair['dead_letters']}"
-        yield from (Text(problem, style="yellow") for problem in pair["problems"])
+        for tenant, figures in pair["tenants"].items():
+            yield f"{tenant}: " + ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in figures.items())
+        for each in pair["problems"]:
+            yield Text.assemble((f"{each['code']}: {each['message']}", "yellow"), f"\n  {each['cure']}")
+
+
+def statistics(told: Body) -> Iterator[RenderableType]:
+    """Show what the runs of each pair came to, by day or by month."""
+    for name, pair in told.items():
+        yield Text(f"pair {name}", style="bold")
+        table = _table("", "runs", "went through", "changes", "p50 s", "p95 s", "cost")
+        for period, each in [*pair["periods"].items(), ("all", pair["all"])]:
+            rate = "-" if each["success_rate"] is None else f"{each['success_rate']:.1%}"
+            times = ("-" if each[share] is None else f"{each[share]:.2f}" for share in ("p50_seconds", "p95_seconds"))
+            cost = ", ".join(f"{amount:.4f} {currency}" for currency, amount in each["cost"].items())
+            table.add_row(period, str(each["runs"]), rate, str(each["changes"]), *times, cost)
+        yield table
 
 
 def letter(found: Letter) -> dict[str, Any]:

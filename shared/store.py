@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.conflicts import Conflicts
@@ -43,9 +43,13 @@ class Lease:
 
     @property
     def last(self) -> Mapping[str, Any]:
-        """The last finished run: `run_id`, `completed_at`, `success`, and when one last went through: `succeeded_at`; empty
-        before the first."""
+        """The last finished run: `run_id`, `completed_at`, `success`, `brakes`, `quota_errors`, the `breakers` as it left them,
+        and when a run last went through: `succeeded_at`. Empty before the first."""
         return self.snapshot.fields.get("last") or {}
+
+    def breaker(self, peer: str) -> Mapping[str, Any]:
+        """Return what the last run kept of a peer's breaker."""
+        return (self.last.get("breakers") or {}).get(peer) or {}
 
 
 class Store(Conflicts):
@@ -77,7 +81,7 @@ class Store(Conflicts):
         """Take the lease and open the run's record; AlreadyRunning if another run was faster."""
         body = {"run_id": report.run_id, "until": until, "last": dict(lease.last)}
         run = {"pair": report.pair, "run_id": report.run_id, "status": "running", "started_at": report.started_at}
-        run |= {"by": report.by}
+        run |= {"by": report.by, "day": day_of(report.started_at)}
         try:
             self.documents.commit([Write(lease.snapshot.path, body, seen=lease.snapshot), Write(_run_path(report), run)])
         except Contended:
@@ -93,22 +97,35 @@ class Store(Conflicts):
         self.documents.commit([Write(_run_path(report), _run(report, now))])
         lease = self.lease(report.pair)
         if lease.holder(now) in {None, report.run_id}:
-            success = report.failure is None
-            last = {"run_id": report.run_id, "completed_at": now, "success": success, "brakes": len(report.brakes)}
-            last["succeeded_at"] = now if success else lease.last.get("succeeded_at")
+            last = _last(report, now) | ({} if report.failure is None else {"succeeded_at": lease.last.get("succeeded_at")})
             self.documents.write(
                 [Write(lease.snapshot.path, {"run_id": report.run_id, "until": None, "last": last}, seen=lease.snapshot)]
             )
 
     def idle_is_news(self, lease: Lease, now: datetime) -> bool:
-        """Return whether a run that found nothing to do is worth a record: one an hour, since idle runs should be cheap."""
+        """Return whether a run that found nothing to do is worth a record: one an hour, since idle runs should be cheap, and the
+        first after one that met trouble."""
         completed = lease.last.get("completed_at")
-        return completed is None or not lease.last.get("success") or now - completed >= IDLE_RECORD_EVERY
+        troubled = not lease.last.get("success") or lease.last.get("quota_errors")
+        return completed is None or bool(troubled) or now - completed >= IDLE_RECORD_EVERY
 
     def run(self, pair: str, run_id: str) -> Mapping[str, Any]:
         """Return a run's record, empty if there is none."""
         path = f"{RUNS}/{state_id(pair, run_id)}"
         return self.documents.get([path])[0][path].fields
+
+    def runs_of(self, pair: str, day: str) -> Iterator[Snapshot]:
+        """Yield the records of a pair's runs that began on a day, such as 2026-11-24, in UTC."""
+        yield from self._rows(RUNS, {"pair": pair, "day": day})
+
+    def count_troubles(self, pair: str, tenant: str) -> dict[str, int]:
+        """Return how many dead letters and conflicts of a tenant wait for somebody, and changes to be carried (three reads)."""
+        named = {"pair": pair, "tenant": stored("tenant", tenant)}
+        return {
+            "dead_letters": self.documents.count(DEAD_LETTERS, named | {"status": "open"}),
+            "open_conflicts": self.documents.count(CONFLICTS, named | {"status": "open"}),
+            "pending_in_firestore": self.documents.count(QUEUE, named | {"sync_status": "pending"}),
+        }
 
     def checkpoint(self, name: str) -> Mapping[str, Any]:
         """Return how far a run came that was to be gone on with, empty if there is none."""
@@ -207,6 +224,23 @@ def _run_path(report: Report) -> str:
     return f"{RUNS}/{state_id(report.pair, report.run_id)}"
 
 
+def day_of(moment: datetime) -> str:
+    """Return the day, in UTC, that a run is counted under."""
+    return moment.astimezone(UTC).date().isoformat()
+
+
+def _last(report: Report, now: datetime) -> dict[str, Any]:
+    return {
+        "run_id": report.run_id,
+        "completed_at": now,
+        "succeeded_at": now,
+        "success": report.failure is None,
+        "brakes": len(report.brakes),
+        "quota_errors": dict(report.quota_errors),
+        "breakers": dict(report.breakers),
+    }
+
+
 def _run(report: Report, now: datetime) -> dict[str, Any]:
     failure = None if report.failure is None else {"where": report.failure.where, "message": report.failure.message}
     return {
@@ -215,6 +249,7 @@ def _run(report: Report, now: datetime) -> dict[str, Any]:
         "by": report.by,
         "status": "failed" if failure else "done",
         "started_at": report.started_at,
+        "day": day_of(report.started_at),
         "completed_at": now,
         "result": report.as_json(),
         "failure": failure,

@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from shared.breaker import Breaker
 from shared.callers import Callers, accounts_of
 from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
 from shared.errors import ConfigError, TerminalBatch
@@ -191,11 +192,11 @@ def pairs() -> Mapping[str, Pair]:
 
 
 def _pair(name: str, spec: PairSpec) -> Pair:
-    limits = spec.limits
+    limits, left, right = spec.limits, _peer(spec.left, name), _peer(spec.right, name)
     return Pair(
         name=name,
-        left=_peer(spec.left, name),
-        right=_peer(spec.right, name),
+        left=left,
+        right=right,
         scope=Scope(name, tuple(spec.entities), None, limits.page_size),
         billed=documents().billed,
         patience=Patience(limits.retry_attempts, timedelta(hours=limits.retry_hours)),
@@ -207,6 +208,8 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
         beside=partial(ThreadPoolExecutor, 1, "beside"),
+        breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
+        quota=documents().quota,
     )
 
 
@@ -223,6 +226,8 @@ def _peer(name: str, pair: str) -> Peer:
             key,
             spec.timeout_seconds,
             Backoff(spec.attempts),
+            breaker=Breaker(name, spec.breaker_failures, spec.breaker_seconds),
+            quota=documents().quota,
         )
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
 

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,14 @@ from world import World
 from local.bundle import ROOT
 from shared import shown
 from shared.cli import app
+from shared.config import Health
 from shared.explain import tell
 from shared.facts import gather
+from shared.health import pair_health
+from shared.rollups import by_day
+from shared.statistics import told_of_days
 
-COMMANDS = ("explain", "sync", "reconcile", "health", "dead-letters", "conflicts", "resolve", "replay")
+COMMANDS = ("explain", "sync", "reconcile", "health", "statistics", "dead-letters", "conflicts", "resolve", "replay")
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +173,39 @@ def test_what_stopped_a_run_is_shown() -> None:
     for number in range(9):
         w.d_save(f"k{number}", a=1)
     assert "stopped by its changes; the next run goes on" in runs(w, w.sync(max_changes=3))
+
+
+def test_statistics_are_shown_by_day_or_by_month_with_all_of_them_together() -> None:
+    w = world()
+    w.clock.time = datetime(2026, 1, 30, 12, tzinfo=UTC)
+    for day in range(4):
+        w.d_save("x", a=day)
+        w.sync()
+        w.clock.time += timedelta(days=1)
+    days = by_day(w.store, "things", 4, w.clock())
+    text = screen(shown.statistics({"things": told_of_days(days, by_months=False)}))
+    assert [line.split()[:4] for line in text.splitlines()[2:]] == [
+        ["2026-01-31", "1", "100.0%", "1"],
+        ["2026-02-01", "1", "100.0%", "1"],
+        ["2026-02-02", "1", "100.0%", "1"],
+        ["all", "3", "100.0%", "3"],
+    ]
+    assert "0.0000 USD" in text
+    text = screen(shown.statistics({"things": told_of_days(days, by_months=True)}))
+    assert [line.split()[:2] for line in text.splitlines()[2:]] == [["2026-01", "1"], ["2026-02", "2"], ["all", "3"]]
+    assert "all" in screen(shown.statistics({"things": told_of_days({}, by_months=True)}))
+
+
+def test_health_shows_each_trouble_with_its_cure_and_the_tenants_that_wait() -> None:
+    w = world()
+    refused(w)
+    w.pair = replace(w.pair, tenants={"thing": ("AK",)})
+    found = pair_health(w.pair, Health(), w.store, w.clock())
+    found["tenants"] = {"AK": {"dead_letters": 1, "open_conflicts": 0}}
+    text = " ".join(screen(shown.health({"result": {"pairs": {"things": found}}})).split())
+    assert "pair things: needs somebody" in text
+    assert "AK: 1 dead letters, 0 open conflicts" in text
+    assert "dead-letters: 1 dead letter(s) wait for somebody `./bothways dead-letters` says why" in text
 
 
 def test_letters_and_what_became_of_them_are_shown() -> None:
@@ -383,8 +422,6 @@ def test_conflicts_are_listed_with_both_values(real: Real, terminal: Terminal) -
 def test_a_pair_that_is_being_synced_and_a_backend_that_is_down_have_exit_codes_of_their_own(
     real: Real, terminal: Terminal
 ) -> None:
-    from datetime import UTC, datetime
-
     lease = real.firestore.document("sync_leases/members")
     lease.set({"run_id": "the-first", "until": datetime(2100, 1, 1, tzinfo=UTC), "last": {}})
     assert "the-first" in terminal("sync", code=4)

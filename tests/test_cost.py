@@ -11,6 +11,8 @@ import pytest
 from firestores import EmulatorFirestore, documents
 from world import World
 
+from shared.config import Health
+from shared.health import pair_health
 from shared.model import Billed
 from shared.prices import Prices
 
@@ -91,6 +93,17 @@ def test_an_estimate_in_money_follows_the_prices() -> None:
     assert Prices().cost(billed) == {"amount": 0.31, "currency": "USD"}
     assert Prices(0.1, 0.2, 0.3, "EUR").cost(billed) == {"amount": 0.55, "currency": "EUR"}
     assert town(["k"]).sync().as_json()["cost"] == {"amount": 0.000001, "currency": "USD"}
+
+
+HEALTHY = 8
+"""Lease, dead letters, conflicts; of the queue: what waits, what failed, the clock; of the last day: its rollup, its runs."""
+
+
+def test_asking_for_the_health_of_a_pair_that_is_well_is_billed_eight_reads_and_no_write() -> None:
+    w = town([f"k{number}" for number in range(40)])
+    before = w.database.billed.copy()
+    assert pair_health(w.pair, Health(), w.store, w.clock())["problems"] == []
+    assert w.database.billed.since(before) == Billed(HEALTHY)
 
 
 @pytest.mark.stack

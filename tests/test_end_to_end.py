@@ -348,7 +348,9 @@ def test_health_says_what_waits_and_when_the_last_run_was(real: Real) -> None:
     assert answer.status_code == 503
     assert pair["last_run"]["success"] is True
     assert pair["dead_letters"] == 1
-    assert "dead letter" in pair["problems"][0]
+    assert [each["code"] for each in pair["problems"]] == ["dead-letters"]
+    [error] = answer.json()["errors"]
+    assert error == {"pair": "members", **pair["problems"][0]}
     assert pair["last_run"]["succeeded_at"] == pair["last_run"]["completed_at"]
     figures = pair["figures"]
     assert (figures["pending"], figures["oldest_pending_seconds"], figures["dead_letters"]) == (0, 0, 1)

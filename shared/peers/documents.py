@@ -21,13 +21,13 @@ from shared.model import Billed
 from shared.native import Native
 from shared.peers.protobuf import Within, decode_fields, encode, equal_filters, moment, timestamp, within_filters
 from shared.peers.ramp import Ramp
+from shared.quota import Quota
 
 MAX_WRITES = 500
 MAX_BYTES = 3_500_000
 """Of one request. The emulator's limit is 4 MiB, production's 10; a single document is 1 MiB at most."""
 CALL_SECONDS = 60.0
 PASSING = (exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
-RETRY = retry.Retry(predicate=retry.if_exception_type(*PASSING), initial=0.2, maximum=4, timeout=30)
 
 
 class Contended(SyncError):
@@ -99,7 +99,8 @@ class Firestore:
         self.database = f"projects/{project}/databases/{database}"
         self.root = f"{self.database}/documents"
         self.metadata = [*metadata, ("google-cloud-resource-prefix", self.database)]
-        self.billed = Billed()
+        self.billed, self.quota = Billed(), Quota()
+        self._retry = retry.Retry(retry.if_exception_type(*PASSING), initial=0.2, maximum=4, timeout=30, on_error=self._note)
         self._counting = Lock()
 
     def get(self, paths: Sequence[str], transaction: bytes | None = None) -> tuple[dict[str, Snapshot], datetime]:
@@ -217,10 +218,15 @@ class Firestore:
         """Return what a method of Firestore answers; a stream is read to its end."""
         try:
             method = getattr(self.client, name)
-            answer = method(request=request, retry=RETRY, timeout=CALL_SECONDS, metadata=self.metadata)
+            answer = method(request=request, retry=self._retry, timeout=CALL_SECONDS, metadata=self.metadata)
             return list(answer) if name in {"batch_get_documents", "run_query", "run_aggregation_query"} else answer
         except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
+            self._note(error)
             _translate(error, name)
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, exceptions.ResourceExhausted):
+            self.quota.met("firestore")
 
     def _path(self, name: str) -> str:
         return name.removeprefix(self.root + "/")

@@ -21,12 +21,14 @@ from urllib.parse import urlencode
 import requests
 
 from shared import wire
+from shared.breaker import Breaker
 from shared.canonical import BUCKETS, bucket_of
 from shared.digests import Digest, Hashed
 from shared.errors import TerminalBatch, TerminalRecord, Transient
 from shared.mapping import Entity
 from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, parse_instant
 from shared.policy import Mode
+from shared.quota import Quota
 from shared.retry import Backoff, call
 
 T = TypeVar("T")
@@ -61,6 +63,8 @@ class RestQueue:
     sleep: Callable[[float], None] = time.sleep
     session: requests.Session = field(default_factory=requests.Session)
     chance: Callable[[], float] = random.random
+    breaker: Breaker | None = None
+    quota: Quota = field(default_factory=Quota)
 
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield the pending changes, page by page."""
@@ -210,8 +214,8 @@ class RestQueue:
         return self._expect(body, "records/", lambda body: [wire.record_from_json(row, names, decode) for row in body["results"]])
 
     def status(self, scope: Scope) -> Status:
-        """Return the queue's figures, over all entities of the backend."""
-        return self._expect(self._call("GET", "status/"), "status/", _status)
+        """Return the queue's figures, over all entities of the backend. Asks whatever the breaker says: somebody wants it."""
+        return self._expect(self._attempts("GET", "status/"), "status/", _status)
 
     def _pages(self, path: str, query: list[tuple[str, str]]) -> Iterator[Any]:
         cursor: str | None = None
@@ -235,6 +239,10 @@ class RestQueue:
         return f"peer {self.name!r} at {self.url.rstrip('/')}/{path}"
 
     def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: str | None = None) -> Any:
+        attempts = partial(self._attempts, method, path, query, body)
+        return self.breaker.call(attempts) if self.breaker else attempts()
+
+    def _attempts(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: str | None = None) -> Any:
         return call(lambda: self._attempt(method, path, query, body), self.backoff, self.sleep, self.chance)
 
     def _attempt(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None) -> Any:
@@ -257,6 +265,8 @@ class RestQueue:
 
     def _answer(self, response: requests.Response, path: str) -> Any:
         at, status = self._at(path), response.status_code
+        if status == 429:
+            self.quota.met(self.name)
         if status in {429, 503} or status >= 500:
             raise Transient(f"{at}: answered {status}; see the backend's log", after=_retry_after(response))
         if status in {401, 403}:

@@ -194,7 +194,7 @@ def test_the_backend_is_deployed_where_a_server_is_named(settings, plan):
 
 
 def test_every_alert_is_about_log_lines_that_the_functions_write(settings):
-    events = {"sync_ok", "sync_fail", "health", "dead_letter", "brake"}
+    events = {"sync_ok", "sync_fail", "sync_health", "dead_letter", "brake"}
     source = "".join(path.read_text() for path in (ROOT / "shared").rglob("*.py"))
     for alert in alerts():
         assert policy(settings, alert)["conditions"][0]["conditionThreshold"]["filter"]
@@ -301,7 +301,15 @@ def test_the_index_of_a_document_is_exempt_save_for_hash_and_bucket():
 def test_what_expires_has_a_policy_that_deletes_it():
     overrides = json.loads((ROOT / "firestore.indexes.json").read_text())["fieldOverrides"]
     expiring = {o["collectionGroup"] for o in overrides if o["fieldPath"] == "expire_at" and o.get("ttl")}
-    assert expiring == {"sync_audit", "sync_conflicts", "sync_dead_letters", "sync_queue", "sync_runs", "sync_tombstones"}
+    assert expiring == {
+        "sync_audit",
+        "sync_conflicts",
+        "sync_dead_letters",
+        "sync_queue",
+        "sync_runs",
+        "sync_statistics",
+        "sync_tombstones",
+    }
 
 
 def test_each_pair_is_called_for_itself_and_at_its_own_time():

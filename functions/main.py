@@ -35,6 +35,18 @@ def resolve_conflict(request: Request) -> ResponseReturnValue:
 
 
 @functions_framework.http
+def erase_record(request: Request) -> ResponseReturnValue:
+    """Erase a record everywhere, and answer with the receipt."""
+    return service.answering(request, lambda call: service.erasing(request, call))
+
+
+@functions_framework.http
+def export_record(request: Request) -> ResponseReturnValue:
+    """Return all that is held of a record, on both sides."""
+    return service.answering(request, lambda call: service.exporting(request, call))
+
+
+@functions_framework.http
 def sync_health(request: Request) -> ResponseReturnValue:
     """Say whether all is well: 200, or 503 with what needs somebody."""
     return service.answering(request, service.health, method="GET")

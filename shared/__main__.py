@@ -1,5 +1,5 @@
 """`python -m shared`: the command line."""
 
-from shared.cli import app
+from shared.cli_privacy import app
 
 app(prog_name="bothways")

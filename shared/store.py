@@ -16,10 +16,10 @@ from shared.native import stored
 from shared.peers.documents import Contended, Documents, Snapshot, Write
 from shared.peers.layout import CONFLICTS, QUEUE
 from shared.report import Report
+from shared.retention import RUN_RETENTION
 from shared.retry import Patience
 
 RUNS, LEASES, AUDIT, CHECKPOINTS = "sync_runs", "sync_leases", "sync_audit", "sync_checkpoints"
-RUN_RETENTION = timedelta(days=400)
 CLOSING = Billed(reads=1, writes=2)
 """What `finish` itself costs; a run's record cannot count the writing of itself."""
 IDLE_RECORD_EVERY = timedelta(hours=1)
@@ -58,6 +58,7 @@ class Store(Conflicts):
         """Take the lease and open the run's record; AlreadyRunning if another run was faster."""
         body = {"run_id": report.run_id, "until": until, "last": dict(lease.last)}
         run = {"pair": report.pair, "run_id": report.run_id, "status": "running", "started_at": report.started_at}
+        run |= {"expire_at": report.started_at + RUN_RETENTION}
         try:
             self.documents.commit([Write(lease.snapshot.path, body, seen=lease.snapshot), Write(_run_path(report), run)])
         except Contended:
@@ -87,6 +88,11 @@ class Store(Conflicts):
         """Return a run's record, empty if there is none."""
         path = f"{RUNS}/{state_id(pair, run_id)}"
         return self.documents.get([path])[0][path].fields
+
+    def under_way(self, pair: str, since: datetime) -> list[str]:
+        """Return the ids of the runs of a pair that began since then and have not ended."""
+        rows = self.documents.query(RUNS, {"pair": pair, "status": "running"})
+        return [str(row.fields["run_id"]) for row in rows if row.fields["started_at"] >= since]
 
     def checkpoint(self, name: str) -> Mapping[str, Any]:
         """Return how far a run came that was to be gone on with, empty if there is none."""
@@ -166,6 +172,10 @@ class Store(Conflicts):
     def conflicts(self, pair: str, equal: Mapping[str, str], limit: int) -> list[Snapshot]:
         """Return up to `limit` conflicts of a pair whose documents have these values."""
         return self.documents.query(CONFLICTS, {"pair": pair, **equal}, None, limit)
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Drop some of the sync's own records."""
+        self._write([Write(path, None) for path in paths])
 
     def about(self, record: RecordId) -> dict[str, list[Snapshot]]:
         """Return what lies in the queue, among the conflicts and the dead letters about a record, by collection."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from real import Real
 from test_cli import Terminal
 from world import ENTITY, World
 
+from local.bundle import ROOT
 from local.process import wait_until
 from shared.errors import BadRequest, NotFound, NotOpen, Transient
 from shared.export import export
@@ -26,6 +28,7 @@ from shared.model import Change, Outcome, Problem, Result
 from shared.peers.memory import MemoryPeer
 from shared.policy import Mode
 from shared.privacy import Erasure, Subject, erase
+from shared.retention import RULES
 from shared.tracker import Poke, track
 
 KEY = "0101302989"
@@ -482,3 +485,33 @@ def test_on_real_parts_the_command_line_erases_and_exports(real: Real, tmp_path:
     assert "there is no entity 'membr'" in terminal("erase", "membr", KEY, code=2)
     [note] = real.rows("sync_audit", what="erase_record", outcome="erased")
     assert (note["by"], note["reason"], KEY in repr(note)) == ("gunnar", "by letter", False)
+
+
+# How long what is kept
+
+
+def test_the_page_says_of_each_collection_how_long_it_is_kept() -> None:
+    page = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(sync_\w+)` \|[^|]+\| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    assert {name: (kept, since) for name, kept, since in rows} == {name: (rule.told, rule.since) for name, rule in RULES.items()}
+
+
+def test_what_is_kept_for_a_time_is_deleted_by_a_policy_of_firestore() -> None:
+    overrides = json.loads((ROOT / "firestore.indexes.json").read_text(encoding="utf-8"))["fieldOverrides"]
+    expiring = {each["collectionGroup"] for each in overrides if each["fieldPath"] == "expire_at" and each.get("ttl")}
+    assert expiring == {name for name, rule in RULES.items() if rule.kept}
+
+
+def test_whatever_the_sync_keeps_is_in_the_table_and_expires_no_later_than_it_says() -> None:
+    w = busy()
+    w.reconcile()
+    asked(w)
+    w.f_delete("other")
+    w.deliver_all()
+    w.settle()
+    kept = {path: each.fields for path, each in w.database.documents.items() if path.startswith("sync_")}
+    assert {path.partition("/")[0] for path in kept} == set(RULES) - {"sync_conflicts", "sync_dead_letters", "sync_checkpoints"}
+    for path, fields in kept.items():
+        rule = RULES[path.partition("/")[0]]
+        assert ("expire_at" in fields) == bool(rule.kept), path
+        assert not rule.kept or w.clock() < fields["expire_at"] <= w.clock() + rule.kept, path

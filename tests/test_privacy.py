@@ -208,6 +208,58 @@ def test_no_event_brings_anything_back_however_late_or_often_it_comes() -> None:
         assert w.d_values(KEY) is w.f_values(KEY) is None
 
 
+def test_a_delete_told_of_only_after_the_erasure_and_a_new_record_adds_nothing_to_that() -> None:
+    w = busy()
+    w.deliver_all()
+    w.f_delete(KEY)
+    [late] = [event for event in w.events() if event.after is None]
+    w.late.clear()
+    asked(w)
+    w.clock.tick(60)
+    w.d_save(KEY, a="Björn")
+    w.settle()
+    w.late.append(late)
+    w.deliver_all()
+    w.settle()
+    assert w.d_values(KEY) == w.f_values(KEY) == {"a": "Björn"}
+    assert MARK not in kept_in_firestore(w) + kept_in_django(w)
+
+
+def test_what_a_function_whose_clock_is_behind_erases_is_erased_all_the_same() -> None:
+    """The stamp is of Firestore's time, as those of its clients' edits are: else these would count as made after it."""
+    w = busy()
+    w.deliver_all()
+    w.settle()
+    w.f_update(KEY, a=f"{MARK} unseen")
+    w.f_delete(KEY)
+    behind = w.clock.apart(-3600)
+    erase({"things": w.pair}, w.store, behind, w.log, Erasure(entity="thing", key=KEY), "erasure-0")
+    w.deliver_all()
+    w.settle()
+    nothing_is_left(w)
+
+
+def test_a_record_made_anew_between_two_steps_of_an_erasure_keeps_its_queue_entry() -> None:
+    w = busy()
+    w.deliver_all()
+    w.django.refused = ()  # type: ignore[attr-defined]
+    w.settle()
+    w.d_delete(KEY)
+    w.settle()
+
+    def somebody_joins(moment: str) -> None:
+        if moment == "committed":
+            w.database.fault = lambda _: None
+            w.clock.tick(1)
+            w.f_update(KEY, a="Björn")
+            w.deliver_all()
+
+    w.database.fault = somebody_joins
+    w.firestore.erase(w.id(KEY))
+    w.settle()
+    assert w.d_values(KEY) == w.f_values(KEY) == {"a": "Björn"}
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_run_that_is_under_way_brings_nothing_back_once_the_call_is_repeated(moment: str) -> None:
     """It has read an edit before the erasure and applies it after, or has applied it and then writes down what it found."""
@@ -230,6 +282,7 @@ def test_a_run_that_died_holds_no_erasure_up_for_longer_than_a_run_can_last() ->
     with pytest.raises(KeyboardInterrupt):
         w.sync()
     assert not asked(w)["complete"]
+    assert all("expire_at" in each.fields for path, each in w.database.documents.items() if path.startswith("sync_runs/"))
     w.clock.tick(11 * 60)
     assert asked(w)["complete"]
 

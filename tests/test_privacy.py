@@ -211,6 +211,7 @@ def test_no_event_brings_anything_back_however_late_or_often_it_comes() -> None:
 def test_a_delete_told_of_only_after_the_erasure_and_a_new_record_adds_nothing_to_that() -> None:
     w = busy()
     w.deliver_all()
+    w.f_update(KEY, a=f"{MARK} unseen")
     w.f_delete(KEY)
     [late] = [event for event in w.events() if event.after is None]
     w.late.clear()

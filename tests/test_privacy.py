@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from threading import Event
 from typing import Any
 
@@ -271,6 +272,47 @@ def test_a_run_that_is_under_way_brings_nothing_back_once_the_call_is_repeated(m
     assert report.failure is None
     [receipt] = receipts
     assert (receipt["complete"], receipt["waits_for"]) == (False, [report.run_id])
+    assert asked(w)["complete"]
+    w.settle()
+    nothing_is_left(w)
+    assert w.d_values(KEY) is w.f_values(KEY) is None
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whenever_it_is_erased_and_whatever_goes_on_nothing_comes_back(seed: int) -> None:
+    """Users, late events and runs in any order; the erasure falls anywhere within a run, or within its own repeat."""
+    chance = Random(seed)
+    w = busy()
+    values = itertools.count(100)
+
+    def anything() -> None:
+        chance.choice(
+            [
+                lambda: w.f_update(KEY, **{chance.choice("abc"): f"{MARK} {next(values)}"}) if w.f_values(KEY) else None,
+                lambda: w.d_save(KEY, **{chance.choice("abc"): f"{MARK} {next(values)}"}),
+                lambda: w.d_raw(KEY, b=f"{MARK} {next(values)}") if w.d_values(KEY) else None,
+                lambda: w.f_delete(KEY),
+                lambda: w.deliver(chance.randrange(9), keep=chance.random() < 0.3),
+                w.sync,
+            ]
+        )()
+        w.clock.tick(chance.choice([0.01, 1, 100]))
+
+    for _ in range(chance.randrange(8)):
+        anything()
+    moment = chance.randrange(1, 40)
+    calls = itertools.count(1)
+
+    def fault(_: str) -> None:
+        if next(calls) == moment:
+            w.database.fault = lambda _: None
+            asked(w)
+
+    w.database.fault = fault
+    chance.choice([w.sync, w.reconcile])()
+    w.database.fault = lambda _: None
+    for _ in range(chance.randrange(4)):
+        w.deliver(chance.randrange(9), keep=True)
     assert asked(w)["complete"]
     w.settle()
     nothing_is_left(w)

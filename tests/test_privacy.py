@@ -302,18 +302,20 @@ def test_whenever_it_is_erased_and_whatever_goes_on_nothing_comes_back(seed: int
         anything()
     moment = chance.randrange(1, 40)
     calls = itertools.count(1)
+    receipts = []
 
     def fault(_: str) -> None:
         if next(calls) == moment:
             w.database.fault = lambda _: None
-            asked(w)
+            receipts.append(asked(w))
 
     w.database.fault = fault
     chance.choice([w.sync, w.reconcile])()
     w.database.fault = lambda _: None
     for _ in range(chance.randrange(4)):
         w.deliver(chance.randrange(9), keep=True)
-    assert asked(w)["complete"]
+    if not receipts or not receipts[0]["complete"]:
+        assert asked(w)["complete"]
     w.settle()
     nothing_is_left(w)
     assert w.d_values(KEY) is w.f_values(KEY) is None

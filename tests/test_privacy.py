@@ -321,6 +321,34 @@ def test_whenever_it_is_erased_and_whatever_goes_on_nothing_comes_back(seed: int
     assert w.d_values(KEY) is w.f_values(KEY) is None
 
 
+def test_a_receipt_is_complete_only_where_no_run_can_write_down_what_it_has_read() -> None:
+    """A run whose change is refused, with the erasure at each of its steps in turn: it may keep the change as a dead letter."""
+    came_back = 0
+    for moment in itertools.count(1):
+        w = busy()
+        w.deliver_all()
+        w.settle()
+        w.django.refused = (f"{MARK} refused",)  # type: ignore[attr-defined]
+        w.f_update(KEY, a=f"{MARK} refused")
+        w.deliver_all()
+        calls, receipts = itertools.count(1), list[dict[str, Any]]()
+
+        def fault(_: str, w: World = w, calls: Any = calls, receipts: Any = receipts, moment: int = moment) -> None:
+            if next(calls) == moment:
+                w.database.fault = lambda _: None
+                receipts.append(asked(w))
+
+        w.database.fault = fault
+        w.sync()
+        if not receipts:
+            assert came_back, "the test has met what it is about"
+            return
+        if not receipts[0]["complete"]:
+            came_back += MARK in kept_in_firestore(w)
+            assert asked(w)["complete"]
+        nothing_is_left(w)
+
+
 def test_a_run_that_died_holds_no_erasure_up_for_longer_than_a_run_can_last() -> None:
     w = busy()
     w.django.before = lambda: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[attr-defined]

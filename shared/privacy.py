@@ -114,7 +114,7 @@ class _Erasing:
         erased = self._delete()
         by_hand = [peer for peer in self.sides if not self._drop_at(peer)]
         # whoever begins from here on finds no value any more, and whoever has ended has written what it had to write
-        running = self.store.under_way(self.pair.name, self.now() - self.pair.run_time - LEASE)
+        running = self.store.under_way(self.pair.name, self.now(), self.pair.run_time + LEASE)
         self.removed["sync"] = traces.drop(self.store, self.record, erased)
         remains = [row for peer in self.sides for row in _remains(peer, peer in by_hand, self.now())]
         return {"removed": self.removed, "remains": remains, "complete": not running, "waits_for": running}

@@ -89,10 +89,13 @@ class Store(Conflicts):
         path = f"{RUNS}/{state_id(pair, run_id)}"
         return self.documents.get([path])[0][path].fields
 
-    def under_way(self, pair: str, since: datetime) -> list[str]:
-        """Return the ids of the runs of a pair that began since then and have not ended."""
+    def under_way(self, pair: str, now: datetime, longest: timedelta) -> list[str]:
+        """Return the ids of the runs of a pair that have not ended: those that hold a lease, of the pair or of a part of it, and
+        those that began so lately that they may have lost theirs and still be at work."""
         rows = self.documents.query(RUNS, {"pair": pair, "status": "running"})
-        return [str(row.fields["run_id"]) for row in rows if row.fields["started_at"] >= since]
+        begun = {str(row.fields["run_id"]) for row in rows if now - row.fields["started_at"] <= longest}
+        leases = [row for row in self.documents.query(LEASES, {}) if _part_of(row, pair)]
+        return sorted(begun | {holder for row in leases if (holder := Lease(row).holder(now))})
 
     def checkpoint(self, name: str) -> Mapping[str, Any]:
         """Return how far a run came that was to be gone on with, empty if there is none."""
@@ -188,6 +191,10 @@ class Store(Conflicts):
         while len(page := self.documents.query(collection, equal, rows[-1].path.rpartition("/")[2]) if rows else []):
             rows += page
         return rows
+
+
+def _part_of(lease: Snapshot, pair: str) -> bool:
+    return lease.path.partition("/")[2].partition(":")[0] == state_id(pair)
 
 
 def _run_path(report: Report) -> str:

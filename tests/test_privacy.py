@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from threading import Event
@@ -357,6 +358,16 @@ def test_a_run_that_died_holds_no_erasure_up_for_longer_than_a_run_can_last() ->
     assert not asked(w)["complete"]
     assert all("expire_at" in each.fields for path, each in w.database.documents.items() if path.startswith("sync_runs/"))
     w.clock.tick(11 * 60)
+    assert asked(w)["complete"]
+
+
+@pytest.mark.parametrize("lease, waits", {"things": True, "things:3-8": True, "things2": False, "other": False}.items())
+def test_a_lease_of_the_pair_or_of_a_part_of_it_is_a_run_under_way(lease: str, waits: bool) -> None:
+    w = busy()
+    held = {"run_id": "run-of-parts", "until": w.clock() + timedelta(minutes=1)}
+    w.database.client_set(f"sync_leases/{lease}", held)
+    assert asked(w)["waits_for"] == (["run-of-parts"] if waits else [])
+    w.clock.tick(90)
     assert asked(w)["complete"]
 
 

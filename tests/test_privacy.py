@@ -25,7 +25,9 @@ from world import ENTITY, World
 from local.bundle import ROOT
 from local.process import wait_until
 from shared.errors import BadRequest, NotFound, NotOpen, Transient
+from shared.explain import tell
 from shared.export import export
+from shared.facts import gather
 from shared.model import Change, Outcome, Problem, Result
 from shared.peers.memory import MemoryPeer
 from shared.policy import Mode
@@ -472,6 +474,14 @@ def test_a_call_that_makes_no_sense_is_refused_without_the_key(wrong: dict[str, 
     assert w.f_values(KEY)
 
 
+@pytest.mark.parametrize("tenant", [None, "EGS"])
+def test_a_record_of_a_tenant_is_named_with_one_that_there_is(tenant: str | None) -> None:
+    w = busy()
+    pair = replace(w.pair, tenants={"thing": ("AK", "RVK")})
+    with pytest.raises(BadRequest, match="has one of these: AK, RVK"):
+        Subject(entity="thing", key=KEY, tenant=tenant).found_in({"things": pair})
+
+
 def test_a_record_that_nobody_knows_is_not_found_and_leaves_no_tombstone() -> None:
     w = busy()
     with pytest.raises(NotFound):
@@ -503,6 +513,8 @@ def test_an_export_tells_all_that_is_held_and_is_noted() -> None:
     after = json.dumps(export({"things": w.pair}, w.store, w.clock, w.log, Subject(entity="thing", key=KEY), "export-2"))
     assert MARK not in after
     assert "erase_record" in after
+    story = tell(gather(w.pair, w.id(KEY), w.store), w.clock())
+    assert (story.state, [each.what for each in story.events]) == ("deleted on both sides", ["deleted"])
 
 
 def test_an_export_of_what_nobody_knows_is_not_found_and_noted_all_the_same() -> None:
@@ -621,6 +633,12 @@ def test_on_real_parts_the_command_line_erases_and_exports(real: Real, tmp_path:
     assert "nothing is known of this member" in terminal("erase", "member", "never", code=1)
     assert "there is no entity 'membr'" in terminal("erase", "membr", KEY, code=2)
     [note] = real.rows("sync_audit", what="erase_record", outcome="erased")
+    for tenant in ("AK", "RVK"):
+        real.users.call("save", entity="event", key="1", fields={"tenant": tenant, "title": f"{MARK} {tenant}"})
+    real.sync()
+    assert json.loads(terminal("erase", "event", "1", "--tenant", "AK", "--json"))["complete"]
+    assert [row["title"] for row in real.users.call("rows", entity="event")] == [f"{MARK} RVK"]
+    assert (f"{MARK} AK" in everything_in_firestore(real), f"{MARK} AK" in everything_in_django(real)) == (False, False)
     assert (note["by"], note["reason"], KEY in repr(note)) == ("gunnar", "by letter", False)
 
 

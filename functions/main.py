@@ -56,6 +56,22 @@ def sync_shard(request: Request) -> ResponseReturnValue:
 
 
 @functions_framework.http
+def erase_record(request: Request) -> ResponseReturnValue:
+    """Erase a record everywhere, and answer with the receipt."""
+    from shared import service
+
+    return service.answering(request, lambda call: service.erasing(request, call), role="admin")
+
+
+@functions_framework.http
+def export_record(request: Request) -> ResponseReturnValue:
+    """Return all that is held of a record, on both sides."""
+    from shared import service
+
+    return service.answering(request, lambda call: service.exporting(request, call), role="operator")
+
+
+@functions_framework.http
 def sync_health(request: Request) -> ResponseReturnValue:
     """Say whether all is well: 200, or 503 with what needs somebody."""
     from shared import service

@@ -1,5 +1,8 @@
 """`python -m shared`: the command line."""
 
-from shared.cli_roles import app
+from shared import cli_privacy, cli_roles
+from shared.cli import app
+
+__all__ = ["cli_privacy", "cli_roles"]
 
 app(prog_name="bothways")

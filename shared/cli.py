@@ -142,12 +142,13 @@ def _run(work: Callable[[Asked, service.Call], service.Answer], kind: type[Asked
         for entity in asked["entities"] or ():
             _entity_known(entity)
         _pairs(asked["pair"])
-        body, status = work(kind.model_validate(asked | {"entities": asked["entities"] or None}), _call())
+        body, status = work(kind.model_validate(asked | {"entities": asked["entities"] or None}), new_call())
     show(body, as_json, shown.runs)
     raise typer.Exit(_code(body, status))
 
 
-def _call() -> service.Call:
+def new_call() -> service.Call:
+    """Return a call of the command line."""
     now = wiring.now()
     user = os.environ.get("USER", "command line")  # who may reach Firestore with this command is IAM's to say
     run_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:12]}"
@@ -167,7 +168,7 @@ def _code(body: Mapping[str, Any], status: int) -> int:
 def health(as_json: Json = False) -> None:
     """Say how all is, and what needs somebody."""
     with working():
-        body, status = service.health(_call())
+        body, status = service.health(new_call())
     show(body, as_json, shown.health)
     raise typer.Exit(0 if status == 200 else NEEDS_SOMEBODY)
 
@@ -274,7 +275,7 @@ def replay(
     }
     with working():
         _entity_known(entity)
-        body, _ = service.replay_asked(service.ReplayRequest.model_validate(asked), _call())
+        body, _ = service.replay_asked(service.ReplayRequest.model_validate(asked), new_call())
     show(body, as_json, shown.replayed)
     done = all(each["outcome"] in {"replayed", "superseded"} for each in body["result"]["letters"])
     raise typer.Exit(0 if done else NEEDS_SOMEBODY)

@@ -13,7 +13,8 @@ from shared.model import Conflict, Json, Policy, RecordId, Side, Stamp, instant,
 from shared.naming import state_id
 from shared.native import loaded
 from shared.peers.documents import ALREADY_EXISTS, OK, Documents, Snapshot, Write
-from shared.peers.layout import CONFLICTS, QUEUE, RETENTION, conflict_label, conflict_writes
+from shared.peers.layout import CONFLICTS, QUEUE, conflict_label, conflict_writes
+from shared.retention import RETENTION
 
 PAGE = 500
 

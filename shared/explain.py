@@ -11,7 +11,7 @@ from shared.errors import TerminalRecord
 from shared.letters import Letter
 from shared.model import Change, Json, Side, Stamp, Value, Version, instant, side_stamp, stamp_time
 from shared.native import loaded
-from shared.peers.layout import RETENTION
+from shared.retention import RETENTION
 from shared.story import Event, Facts, FieldNow, Row, Story
 
 

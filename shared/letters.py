@@ -13,7 +13,8 @@ from shared.model import Change, Problem, RecordId, Stamp
 from shared.naming import state_id
 from shared.native import loaded, size_of, stored
 from shared.peers.documents import Snapshot
-from shared.peers.layout import RETENTION, ROOM_FOR_VALUES
+from shared.peers.layout import ROOM_FOR_VALUES
+from shared.retention import RETENTION
 
 DEAD_LETTERS = "sync_dead_letters"
 Body: TypeAlias = dict[str, Any]

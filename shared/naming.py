@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from shared.canonical import canonical
@@ -51,6 +52,12 @@ def key_of(id: str) -> str:
     if id.startswith("%") and _RESERVED.fullmatch(id):
         id = id[1:]
     return _ESCAPE.sub(lambda found: "/" if found[0] == "%2F" else "%", id)
+
+
+def hashed_id(*parts: str | None) -> str:
+    """Return 32 hex digits that stand for these parts where they are not to be read. Whoever can guess a key can check it."""
+    text = "\0".join(part or "" for part in parts)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def state_id(*parts: str | None, at: str = "") -> str:

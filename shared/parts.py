@@ -13,7 +13,8 @@ from shared.model import Billed, instant
 from shared.naming import state_id
 from shared.peers.documents import Contended, Documents, Write
 from shared.report import Report
-from shared.store import LEASES, RUN_RETENTION, RUNS, Lease, Store, day_of
+from shared.retention import RUN_RETENTION
+from shared.store import LEASES, RUNS, Lease, Store, day_of
 
 OPEN_FOR = timedelta(minutes=10)
 """How long a run that is handed out holds its pair's lease, if no shard renews it: none works, nor waits to be tried again."""

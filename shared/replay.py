@@ -19,6 +19,7 @@ from shared.fates import fates_of
 from shared.letters import Body, Letter, finished, refused_again
 from shared.log import Log
 from shared.model import Acknowledgement, Action, Change, Outcome, Problem, Result, Stamp, Version
+from shared.naming import hashed_id
 from shared.peers.base import Peer
 from shared.policy import decide
 from shared.report import Report
@@ -107,7 +108,7 @@ def replay(
     """
     if not letters:
         return []
-    at, about = now(), {"pair": pair.name, "letters": [each.id for each in letters]}
+    at, about = now(), {"pair": pair.name, "letters": [hashed_id(each.id) for each in letters]}
     store.audit(REPLAY, order.run_id, by, at, **about, outcome="begun")
     report = Report(pair.name, order.run_id, now())
     run = Run(pair, order, store, now, log.bind(runId=order.run_id, pair=pair.name), report, pair.billed.copy(), now())

@@ -17,8 +17,8 @@ from shared.errors import BadRequest, NotFound, NotOpen, SyncError, Transient
 from shared.log import Log
 from shared.model import Change, Outcome, Problem, RecordId, Result, Value, Version, instant
 from shared.peers.base import Peer
-from shared.peers.layout import RETENTION
 from shared.policy import Mode
+from shared.retention import RETENTION
 from shared.run import Pair
 from shared.store import Store
 

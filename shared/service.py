@@ -22,9 +22,11 @@ from shared.bodies import parse
 from shared.callers import NOBODY, Caller, Role
 from shared.decision import Decision
 from shared.errors import AlreadyRunning, BadRequest, BodyTooLarge, ConfigError, NotFound, NotOpen, Refused, SyncError, unforeseen
+from shared.export import export
 from shared.health import pair_health, say
 from shared.model import instant
 from shared.preview import Motion, rehearse
+from shared.privacy import Erasure, Subject, erase
 from shared.report import Failure, Report
 from shared.resolve import resolve as decide
 from shared.run import Order, Pair
@@ -311,6 +313,31 @@ def replay_asked(asked: ReplayRequest, call: Call) -> Answer:
     counts = dict(Counter(each.outcome for each in ended))
     more = asked.id is None and len(letters) == asked.max
     return call.answer(True, {"letters": [each.as_json() for each in ended], "counts": counts, "left_over": more}, []), 200
+
+
+def erasing(request: Request, call: Call) -> Answer:
+    """Erase the record that the request names."""
+    return erase_asked(parse(request, Erasure), call)
+
+
+def erase_asked(asked: Erasure, call: Call) -> Answer:
+    """Erase a record and answer with the receipt; 409 where a run is still under way and the call is to be repeated after it."""
+    asked = asked.model_copy(update={"by": call.caller.signs(asked.by)})
+    receipt = erase(wiring.pairs(), wiring.store(), wiring.now, wiring.log().bind(requestId=call.request_id), asked, call.run_id)
+    errors = [_error(AlreadyRunning(receipt["pair"], run)) for run in receipt["waits_for"]]
+    return call.answer(receipt["complete"], {"receipt": receipt}, errors), 200 if receipt["complete"] else 409
+
+
+def exporting(request: Request, call: Call) -> Answer:
+    """Return all that is held of the record that the request names."""
+    return export_asked(parse(request, Subject), call)
+
+
+def export_asked(asked: Subject, call: Call) -> Answer:
+    """Return all that is held of a record."""
+    asked = asked.model_copy(update={"by": call.caller.signs(asked.by)})
+    log = wiring.log().bind(requestId=call.request_id)
+    return call.answer(True, export(wiring.pairs(), wiring.store(), wiring.now, log, asked, call.run_id), []), 200
 
 
 def _error(error: SyncError) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from shared.native import stored
 from shared.peers.documents import Contended, Documents, Snapshot, Write
 from shared.peers.layout import CONFLICTS, QUEUE
 from shared.report import Report
+from shared.retention import RUN_RETENTION
 from shared.retry import Patience
 
 RUNS, LEASES, AUDIT, CHECKPOINTS = "sync_runs", "sync_leases", "sync_audit", "sync_checkpoints"
-RUN_RETENTION = timedelta(days=400)
 CLOSING = Billed(reads=1, writes=2)
 """What `finish` itself costs; a run's record cannot count the writing of itself."""
 IDLE_RECORD_EVERY = timedelta(hours=1)
@@ -81,7 +81,7 @@ class Store(Conflicts):
         """Take the lease and open the run's record; AlreadyRunning if another run was faster."""
         body = {"run_id": report.run_id, "until": until, "last": dict(lease.last)}
         run = {"pair": report.pair, "run_id": report.run_id, "status": "running", "started_at": report.started_at}
-        run |= {"by": report.by, "day": day_of(report.started_at)}
+        run |= {"by": report.by, "day": day_of(report.started_at), "expire_at": report.started_at + RUN_RETENTION}
         try:
             self.documents.commit([Write(lease.snapshot.path, body, seen=lease.snapshot), Write(_run_path(report), run)])
         except Contended:
@@ -126,6 +126,14 @@ class Store(Conflicts):
             "open_conflicts": self.documents.count(CONFLICTS, named | {"status": "open"}),
             "pending_in_firestore": self.documents.count(QUEUE, named | {"sync_status": "pending"}),
         }
+
+    def under_way(self, pair: str, now: datetime, longest: timedelta) -> list[str]:
+        """Return the ids of the runs of a pair that have not ended: those that hold a lease, of the pair or of a part of it, and
+        those that began so lately that they may have lost theirs and still be at work."""
+        rows = self.documents.query(RUNS, {"pair": pair, "status": "running"})
+        begun = {str(row.fields["run_id"]) for row in rows if now - row.fields["started_at"] <= longest}
+        leases = [row for row in self.documents.query(LEASES, {}) if _part_of(row, pair)]
+        return sorted(begun | {holder for row in leases if (holder := Lease(row).holder(now))})
 
     def checkpoint(self, name: str) -> Mapping[str, Any]:
         """Return how far a run came that was to be gone on with, empty if there is none."""
@@ -207,6 +215,10 @@ class Store(Conflicts):
         """Return up to `limit` conflicts of a pair whose documents have these values."""
         return self.documents.query(CONFLICTS, {"pair": pair, **equal}, None, limit)
 
+    def forget(self, paths: Sequence[str]) -> None:
+        """Drop some of the sync's own records."""
+        self._write([Write(path, None) for path in paths])
+
     def about(self, record: RecordId) -> dict[str, list[Snapshot]]:
         """Return what lies in the queue, among the conflicts and the dead letters about a record, by collection."""
         named = {"entity": record.entity, "key": stored("key", record.key)}
@@ -218,6 +230,10 @@ class Store(Conflicts):
         while len(page := self.documents.query(collection, equal, rows[-1].path.rpartition("/")[2]) if rows else []):
             rows += page
         return rows
+
+
+def _part_of(lease: Snapshot, pair: str) -> bool:
+    return lease.path.partition("/")[2].partition(":")[0] == state_id(pair)
 
 
 def _run_path(report: Report) -> str:

@@ -92,7 +92,7 @@ def _delete_writes(peer: FirestorePeer, poke: Poke, old: Snapshot, transaction: 
     if current.unseen():
         adopted, version, _ = layout.adoption(record, document, tombstone)
         entries.append(layout.entry(adopted, peer.now()))
-    if layout.removed_by_sync(old, tombstone) or _is_held(deleted, version):
+    if layout.removed_by_sync(old, tombstone) or layout.is_erased(deleted, tombstone) or _is_held(deleted, version):
         return []
     merged = merge(version, deleted)
     change = _delete_change(layout, record, old, deleted, poke.time)

@@ -12,8 +12,9 @@ from stands import DjangoStand, EmulatorStand, MemoryFirestoreStand, MemoryStand
 
 from shared.canonical import BUCKETS, bucket_of, record_hash, slot_of
 from shared.digests import HASHES, Digest
+from shared.errors import Transient
 from shared.model import Acknowledgement, Action, Change, Outcome, RecordId, Scope, Stamp, Value, stamp_at
-from shared.peers.base import Asked, Teller
+from shared.peers.base import Asked, Eraser, Teller
 from shared.peers.documents import Write
 from shared.policy import Mode
 
@@ -327,6 +328,31 @@ def test_what_records_shows_before_it_is_adopted_is_what_reading_it_adopts(stand
 
 SCOPE = Scope("branches", ("branch",))
 EVERYTHING = range(BUCKETS), range(HASHES)
+
+
+def test_an_erased_record_is_brought_back_by_nothing_older_and_inherits_nothing(stand: Stand) -> None:
+    if isinstance(stand, SimulatedBackendStand):
+        pytest.skip("it is not asked to erase")
+    assert isinstance(stand.peer, Eraser)
+    one(stand, create("n", 1))
+    stand.save("n", city="Dalvík")
+    first = pending(stand)
+    with pytest.raises(Transient):
+        stand.peer.erase(branch("n"))
+    later = (datetime.now(UTC) - EARLIER).total_seconds() / 60
+    one(stand, delete("n", later, written(1)))
+    stand.peer.erase(branch("n"))
+    stand.deliver_events()
+    assert [change.fields for change in pending(stand) if change.fields] == []
+    for stale in (*first, update("n", 2, written(1), name="Old"), create("n", 3), delete("n", 4, written(3))):
+        assert one(stand, stale).outcome in {Outcome.STALE, Outcome.UNCHANGED}
+    [found] = stand.peer.read([branch("n")])
+    assert (found.version.fields, found.version.deleted) == ({}, written(later))
+    assert stand.peer.erase(branch("n")) is not None
+    assert one(stand, update("n", later + 0.001, written(later), name="New")).outcome is Outcome.RETRY, "incomplete"
+    anew = create("n", later + 0.002, name="New")
+    assert one(stand, anew).outcome is Outcome.APPLIED
+    assert held(stand, "n") == {"name": "New", "city": "Akureyri"}
 
 
 def hashes_of(stand: Stand) -> dict[str, int]:

@@ -12,6 +12,7 @@ from world import World
 
 from shared.errors import BadRequest, NotFound
 from shared.model import Change, Outcome, Problem, Result, stamp_time
+from shared.naming import hashed_id
 from shared.peers.memory import MemoryPeer
 from shared.policy import Mode
 from shared.replay import Ended, chosen, pair_asked, replay
@@ -266,9 +267,10 @@ def test_who_replayed_what_is_noted_and_no_value_of_it() -> None:
     assert (note["what"], note["by"], note["letters"], note["outcome"]) == (
         "replay_dead_letters",
         "Gunnar",
-        [id],
+        [hashed_id(id)],
         {"replayed": 1},
     )
+    assert "thing:x" not in repr(note)
     assert "7" not in repr({name: value for name, value in note.items() if name in {"by", "outcome", "pair"}})
 
 

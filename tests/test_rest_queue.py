@@ -354,6 +354,15 @@ def test_a_backend_need_not_show_whole_records(peer, backend):
         list(peer.records(SCOPE, "member"))
 
 
+def test_a_backend_need_not_erase_nor_tell_what_it_keeps(peer, backend):
+    backend.answers(Answer(None, 404))
+    assert peer.erase(RecordId("member", "1")) is None
+    assert peer.about(RecordId("member", "1")) is None
+    backend.answers(Answer({"results": {"tombstones": 0, "queue_entries": 0, "conflicts": 0}}))
+    with pytest.raises(Transient, match="written anew"):
+        peer.erase(RecordId("member", "1"))
+
+
 def test_a_read_that_is_too_large_is_asked_for_in_smaller_parts(peer, backend):
     def at_most_two(request: Request) -> Answer:
         keys = request.body["keys"]

@@ -66,7 +66,16 @@ def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], nobody
 @pytest.fixture(scope="module")
 def apps() -> dict[str, Any]:
     """Every function as a Flask application of its own, as in production."""
-    http = ("bidirectional_sync", "sync_shard", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_health")
+    http = (
+        "bidirectional_sync",
+        "sync_shard",
+        "reconcile",
+        "replay_dead_letters",
+        "resolve_conflict",
+        "sync_health",
+        "erase_record",
+        "export_record",
+    )
     kinds = dict.fromkeys(http, "http") | {"track_member_changes": "cloudevent"}
     return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}
 

@@ -8,14 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from world import FIELDS, World
+from world import ENTITY, FIELDS, World
 
 from shared.errors import Transient
 from shared.model import RecordId, instant, stamp_at
+from shared.peers.layout import Layout
 from shared.tracker import Poke, track
 
 ZEROS = {"a": 0, "b": 0, "c": 0}
-TOMBSTONE = "sync_tombstones/thing:x"
+TOMBSTONE = Layout("things", "firestore", ENTITY).tombstone_path(RecordId("thing", "x"))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Erasure: the values of a deleted record leave this side for good; the tombstone stays."""
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -11,22 +12,32 @@ from .models import QueueEntry, RecordIndex, SyncConflict
 from .rows import chunks
 
 
-def erase(entity: str, tenant: str, keys: Collection[str], using: str) -> int:
-    """Drop hidden values, queued values and conflicts of deleted records; return how many tombstones that were.
+class Erased(NamedTuple):
+    """How much was dropped: tombstones emptied (now or before), queue entries and conflicts removed."""
+
+    tombstones: int = 0
+    queue_entries: int = 0
+    conflicts: int = 0
+
+
+def erase(entity: str, tenant: str, keys: Collection[str], using: str) -> Erased:
+    """Drop hidden values, queued values and conflicts of deleted records; return how much that was.
 
     The queue keeps only the deletes, so the stamps of the fields go too: nothing is on its way that they could wait for.
     """
-    erased = 0
-    for part in chunks(keys):
-        with transaction.atomic(using=using):
-            rows = lock_index(entity, using, [(tenant, key) for key in part])
-            gone = [row for row in rows.values() if row.deleted]
-            if gone:
-                update_index(using, [(row.pk, Known(deleted=row.deleted)) for row in gone])
-            held = {"entity": entity, "tenant": tenant, "key__in": [row.key for row in gone]}
-            QueueEntry.objects.using(using).filter(**held).exclude(action="delete").delete()
-            SyncConflict.objects.using(using).filter(**held).delete()
-            blank = [row.pk for row in rows.values() if not row.deleted and not row.stamps]
-            RecordIndex.objects.using(using).filter(pk__in=blank).delete()
-        erased += len(gone)
-    return erased
+    parts = [_erase(entity, tenant, part, using) for part in chunks(keys)]
+    return Erased(*map(sum, zip(*parts, strict=True))) if parts else Erased()
+
+
+def _erase(entity: str, tenant: str, keys: Collection[str], using: str) -> Erased:
+    with transaction.atomic(using=using):
+        rows = lock_index(entity, using, [(tenant, key) for key in keys])
+        gone = [row for row in rows.values() if row.deleted]
+        if gone:
+            update_index(using, [(row.pk, Known(deleted=row.deleted)) for row in gone])
+        held = {"entity": entity, "tenant": tenant, "key__in": [row.key for row in gone]}
+        entries, _ = QueueEntry.objects.using(using).filter(**held).exclude(action="delete").delete()
+        conflicts, _ = SyncConflict.objects.using(using).filter(**held).delete()
+        blank = [row.pk for row in rows.values() if not row.deleted and not row.stamps]
+        RecordIndex.objects.using(using).filter(pk__in=blank).delete()
+    return Erased(len(gone), entries, conflicts)

@@ -12,5 +12,7 @@ urlpatterns = [
     path("status/", views.Status.as_view(), name="status"),
     path("records/", views.Records.as_view(), name="records"),
     path("digest/", views.Digest.as_view(), name="digest"),
+    path("erase/", views.Erase.as_view(), name="erase"),
+    path("about/", views.About.as_view(), name="about"),
     path("openapi.yaml", views.openapi, name="openapi"),
 ]

@@ -10,8 +10,10 @@ from . import queue, records
 from .access import Caller
 from .applying import Request, apply_request
 from .cursors import seal, unseal
+from .erasing import erase
 from .http import BadRequest, SyncView
 from .index import clock
+from .keeping import kept
 from .models import QueueEntry, SyncToken
 from .questions import (
     bucket_of,
@@ -26,6 +28,8 @@ from .questions import (
     text_of,
     texts_of,
 )
+from .registry import Entity
+from .rows import Place
 from .scanning import adopt_unindexed
 from .stamps import timestamp
 
@@ -102,12 +106,24 @@ class Records(SyncView):
         return {"results": results, "next": seal(after, filters) if after else None}
 
     def write(self, body: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        entity, keys, tenant = entity_of(body.get("entity")), texts_of(body, "keys", required=True), body.get("tenant") or ""
-        if not isinstance(tenant, str):
-            raise BadRequest("the body is wrong", ("tenant", "expected text or null"))
-        check_tenant(tenant, caller)
-        places = {(tenant, key) for key in keys if key and storable_text(key)}
+        entity, _, places = _named(body, caller)
         return {"results": list(records.whole(entity, USING, places).values())}
+
+
+class Erase(SyncView):
+    """Beyond the contract: drops what is kept of deleted records."""
+
+    def write(self, body: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        entity, tenant, places = _named(body, caller)
+        return {"results": erase(entity.name, tenant, [key for _, key in places], USING)._asdict()}
+
+
+class About(SyncView):
+    """Beyond the contract: all that is kept of records, for people who ask what is known of them."""
+
+    def write(self, body: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        entity, _, places = _named(body, caller)
+        return {"results": kept(entity, USING, places)}
 
 
 class Digest(SyncView):
@@ -119,6 +135,15 @@ class Digest(SyncView):
         entity, tenant = entity_of(request.GET.get("entity")), tenant_of(request, caller)
         buckets = number_of(request, "buckets", 1, 4096, 256)
         return {"buckets": buckets, "results": records.digest(entity, USING, caller, tenant, buckets)}
+
+
+def _named(body: dict[str, Any], caller: Caller) -> tuple[Entity, str, set[Place]]:
+    """Return the entity, the tenant and the records that a body names by their keys."""
+    entity, keys, tenant = entity_of(body.get("entity")), texts_of(body, "keys", required=True), body.get("tenant") or ""
+    if not isinstance(tenant, str):
+        raise BadRequest("the body is wrong", ("tenant", "expected text or null"))
+    check_tenant(tenant, caller)
+    return entity, tenant, {(tenant, key) for key in keys if key and storable_text(key)}
 
 
 def openapi(request: HttpRequest) -> FileResponse:

@@ -85,6 +85,19 @@ class Peer(Protocol):
 
 
 @runtime_checkable
+class Eraser(Protocol):
+    """A peer that keeps something of deleted records, and can drop it."""
+
+    def erase(self, record: RecordId) -> Mapping[str, int] | None:
+        """Drop all values that are kept of a deleted record (hidden, queued, in conflict) and return how many of each kind.
+
+        The tombstone stays, and no stale change ever refills it. Safe to repeat; Transient if the record is not deleted.
+        None: whoever keeps this peer has to do it there.
+        """
+        ...
+
+
+@runtime_checkable
 class Teller(Protocol):
     """A peer that tells the digests of a whole entity in one answer."""
 

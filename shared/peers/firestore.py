@@ -9,11 +9,13 @@ from typing import Self
 from shared import wire
 from shared.canonical import SLOTS
 from shared.errors import TerminalRecord, Transient
-from shared.model import Acknowledgement, Change, Page, Problem, Scope, Stamp, Status
+from shared.model import Acknowledgement, Change, Page, Problem, RecordId, Scope, Stamp, Status
 from shared.native import Native, loaded
 from shared.peers.documents import NOT_FOUND, OK, Documents, Snapshot, Write
 from shared.peers.firestore_apply import FirestoreApply
-from shared.peers.layout import CLOCK, QUEUE, RETENTION
+from shared.peers.firestore_erasure import erase
+from shared.peers.layout import CLOCK, QUEUE
+from shared.retention import RETENTION
 
 OLDEST_SEEN_AMONG = 200
 
@@ -89,6 +91,10 @@ class FirestorePeer(FirestoreApply):
 
     def settle(self, run_id: str, conflicts: Sequence[str]) -> None:
         """Do nothing: conflicts found here already lie where they are kept."""
+
+    def erase(self, record: RecordId) -> dict[str, int]:
+        """Drop what is kept of a deleted record; see `Eraser`."""
+        return erase(self.documents, self._layout(record), record, self.now())
 
     def status(self, scope: Scope) -> Status:
         """Return the queue's figures. The oldest is looked for among 200 waiting entries, so that asking stays cheap."""

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared import wire
 from shared.canonical import bucket_of, same, slot_of
+from shared.erasure import is_erased, without_erased, written_after
 from shared.errors import TerminalRecord
 from shared.index import Entry, Held, Index, adopt, index_of
 from shared.mapping import SYNC_FIELD, Entity
-from shared.model import Change, Conflict, Policy, Record, RecordId, Value, Version, instant, parse_stamp, side_stamp
-from shared.naming import state_id
+from shared.model import Change, Conflict, Policy, Record, RecordId, Stamp, Value, Version, instant, parse_stamp, side_stamp
+from shared.naming import hashed_id, state_id
 from shared.native import Native, loaded, size_of, stored
 from shared.peers.documents import Snapshot, Write
+from shared.retention import EVENTS_ARE_LATE_BY, RETENTION, TOMBSTONE_RETENTION
 
 QUEUE, TOMBSTONES, CONFLICTS = "sync_queue", "sync_tombstones", "sync_conflicts"
 CLOCK = f"{QUEUE}/clock"
 """No document: what is read to learn Firestore's time."""
-RETENTION = timedelta(days=30)
-TOMBSTONE_RETENTION = timedelta(days=365)
-EVENTS_ARE_LATE_BY = timedelta(days=3)
-"""Events are delivered again for up to a day, then dropped."""
 LARGEST_DOCUMENT = 1_048_576
 NOTHING = Version()
 ROOM_FOR_VALUES = 1_000_000
@@ -43,8 +41,8 @@ class Layout:
         return self.entity.path(record)
 
     def tombstone_path(self, record: RecordId) -> str:
-        """Return the path of a record's tombstone."""
-        return f"{TOMBSTONES}/{state_id(record.tenant, record.entity, record.key)}"
+        """Return the path of a record's tombstone: named after a hash, so that an erased one need not say whose it is."""
+        return f"{TOMBSTONES}/{state_id(record.entity, hashed_id(record.tenant, record.key))}"
 
     def held(self, record: RecordId, document: Snapshot, tombstone: Snapshot | None = None) -> Held:
         """Return what Firestore holds of a record."""
@@ -131,15 +129,19 @@ class Layout:
             return [self._live(record, document, held, version), *self._opened(tombstone, now)]
         removing = held.values is not None
         removed = _removed(tombstone, now) | ({instant(_update_time(document)): now} if removing else {})
-        grave = Write(self.tombstone_path(record), self._grave(record, version, removed, now), seen=tombstone)
+        erased = erased_at(tombstone)
+        if erased and not removing and without_erased(version, erased) == held.tombstone:
+            return []
+        grave = Write(self.tombstone_path(record), self._grave(record, version, removed, now, erased), seen=tombstone)
         return [grave, Write(document.path, None, seen=document)] if removing else [grave]
 
     def _opened(self, tombstone: Snapshot | None, now: datetime) -> list[Write]:
-        """Return the writes that forget a beaten tombstone, save which documents the sync itself has deleted of late."""
+        """Return the writes that forget a beaten tombstone, save which documents the sync itself has deleted of late, and
+        an erasure: its late events are still to come."""
         if tombstone is None or not tombstone.exists:
             return []
         removed = _removed(tombstone, now)
-        if not removed:
+        if not removed and erased_at(tombstone) is None:
             return [Write(tombstone.path, None, seen=tombstone)]
         emptied: dict[str, Any] = {
             "deleted": None,
@@ -153,6 +155,10 @@ class Layout:
     def removed_by_sync(self, old: Snapshot, tombstone: Snapshot) -> bool:
         """Return whether the sync itself deleted this very state of a document: it noted the update time that it deleted."""
         return instant(_update_time(old)) in _map(tombstone.fields.get("removed"))
+
+    def is_erased(self, old: Version, tombstone: Snapshot) -> bool:
+        """Return whether all that a document held was written before its record was erased."""
+        return is_erased([value.stamp for value in old.fields.values()], erased_at(tombstone))
 
     def created(self, record: RecordId, version: Version) -> list[Write]:
         """Return the writes that make a document where neither it nor a tombstone is."""
@@ -176,17 +182,35 @@ class Layout:
             )
         return Write(document.path, fields, tuple(fields) if document.exists else None, document)
 
-    def _grave(self, record: RecordId, version: Version, removed: Mapping[str, datetime], now: datetime) -> dict[str, Any]:
+    def _grave(
+        self, record: RecordId, version: Version, removed: Mapping[str, datetime], now: datetime, erased: Stamp | None
+    ) -> dict[str, Any]:
+        fields = written_after(version.fields, erased)
+        known = {"tenant": record.tenant, "key": record.key} if fields or erased is None else {}
         return {
             "entity": record.entity,
-            "tenant": record.tenant,
-            "key": record.key,
             "deleted": version.deleted,
-            "fields": {name: stored(name, value.value) for name, value in version.fields.items()},
-            "stamps": {name: value.stamp for name, value in version.fields.items()},
+            "fields": {name: stored(name, value.value) for name, value in fields.items()},
+            "stamps": {name: value.stamp for name, value in fields.items()},
             "removed": dict(removed),
             "expire_at": now + TOMBSTONE_RETENTION,
+            **known,
+            **({"erased": erased} if erased else {}),
         }
+
+    def erased_grave(self, record: RecordId, tombstone: Snapshot, now: datetime) -> Write | None:
+        """Return the write that leaves of a standing tombstone nothing but the delete; None if it does not stand."""
+        version = self._buried(tombstone)
+        if version.deleted is None:
+            return None
+        grave = self._grave(record, version, _removed(tombstone, now), now, version.deleted)
+        return Write(tombstone.path, grave, seen=tombstone)
+
+
+def erased_at(tombstone: Snapshot | None) -> Stamp | None:
+    """Return the stamp of the erasure that a tombstone tells of; None if it tells of none."""
+    erased = tombstone.fields.get("erased") if tombstone is not None else None
+    return parse_stamp(erased) if erased is not None else None
 
 
 def noted_hash(document: Snapshot) -> int:

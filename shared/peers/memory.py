@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.canonical import BUCKETS, bucket_of, record_hash, slot_of
 from shared.digests import Digest, Hashed
+from shared.erasure import without_erased
+from shared.errors import Transient
 from shared.index import Entry, Held, adopt, index_of
 from shared.model import (
     Acknowledgement,
@@ -21,6 +24,7 @@ from shared.model import (
     RecordId,
     Result,
     Scope,
+    Stamp,
     Status,
     Version,
     stamp_after,
@@ -42,6 +46,7 @@ class MemoryPeer:
         self.queue: dict[str, Change] = {}
         self.labels: dict[str, str] = {}
         self.conflicts: dict[str, Conflict] = {}
+        self.erased: dict[RecordId, Stamp] = {}
         self.unsettled: dict[RecordId, dict[str, Conflict]] = {}
 
     # What its own users do
@@ -83,7 +88,7 @@ class MemoryPeer:
 
     def _hold(self, record: RecordId, version: Version) -> None:
         if version.deleted is not None:
-            self.tombstones[record] = version
+            self.tombstones[record] = without_erased(version, self.erased.get(record))
             self.rows.pop(record, None)
             self.index.pop(record, None)
             return
@@ -171,6 +176,22 @@ class MemoryPeer:
         for reported in self.unsettled.values():
             for id in conflicts:
                 reported.pop(id, None)
+
+    def erase(self, record: RecordId) -> dict[str, int]:
+        """Drop what is kept of a deleted record; its changes stay in the queue as empty ones that nobody is shown."""
+        grave = self.tombstones.get(record)
+        if grave is None or grave.deleted is None:
+            raise Transient(f"{self.name}: the record is not deleted")
+        self.erased[record] = grave.deleted
+        self._hold(record, grave)
+        entries = [each for each in self.queue.values() if each.record == record and (each.fields or each.deleted_base)]
+        self.queue |= {each.id: replace(each, fields={}, base={}, deleted_base={}) for each in entries}
+        self.labels |= dict.fromkeys([each.id for each in entries], "superseded")
+        conflicts = [id for id, each in self.conflicts.items() if each.record == record]
+        for id in conflicts:
+            self.conflicts.pop(id)
+        self.unsettled.pop(record, None)
+        return {"hidden values": len(grave.fields), "queue entries": len(entries), "conflicts": len(conflicts)}
 
     def read(self, ids: Sequence[RecordId], adopting: bool = True) -> list[Record]:
         """Return the records, adopted."""

@@ -155,6 +155,24 @@ class RestQueue:
             some = {name: each[start : start + MAX_ITEMS] for name, each in lists.items()}
             self._call("POST", "mark-synced/", body=json.dumps({"run_id": run_id} | some))
 
+    def erase(self, record: RecordId) -> dict[str, int] | None:
+        """Have the backend drop what it keeps of a deleted record; None if it offers no such call: it is beyond the contract."""
+        told = self._beyond("erase/", record)
+        if told is not None and not told["tombstones"]:
+            raise Transient(f"{self._at('erase/')}: the record was written anew meanwhile; the same call again erases that too")
+        return None if told is None else {name.replace("_", " "): int(number) for name, number in told.items()}
+
+    def about(self, record: RecordId) -> Any:
+        """Return all that the backend keeps of a record, as JSON; None if it offers no such call: it is beyond the contract."""
+        return self._beyond("about/", record)
+
+    def _beyond(self, path: str, record: RecordId) -> Any:
+        body = json.dumps({"entity": record.entity, "tenant": record.tenant, "keys": [record.key]})
+        try:
+            return self._expect(self._call("POST", path, body=body), path, lambda body: body["results"])
+        except NotOffered:
+            return None
+
     def read(self, ids: Sequence[RecordId], adopting: bool = True) -> list[Record]:
         """Return records by key, none if the backend shows none. It adopts what is unseen in them whenever it shows them."""
         found: list[Record] = []
@@ -273,8 +291,8 @@ class RestQueue:
             raise TerminalBatch(
                 f"{at}: answered {status}; the token (or its signing key) is wrong or may not do this; mend it on either side"
             )
-        if status == 404 and path in {"records/", "digest/"}:
-            raise NotOffered(f"{at}: answered 404, so it does not offer this, and without whole records there is no reconcile")
+        if status == 404 and path in {"records/", "digest/", "erase/", "about/"}:
+            raise NotOffered(f"{at}: answered 404, so it does not offer this; without whole records there is no reconcile")
         if status == 413:
             raise TooLarge(f"{at}: answered 413, the request or its answer is too large; lower limits.page_size")
         if status != 200:

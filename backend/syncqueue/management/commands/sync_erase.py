@@ -22,4 +22,4 @@ class Command(BaseCommand):
             raise CommandError(f"entity: expected one of {', '.join(registry().entities)}")
         keys = [line.rstrip("\n") for line in sys.stdin if line.strip()]
         erased = erase(options["entity"], options["tenant"], keys, DEFAULT_DB_ALIAS)
-        self.stdout.write(f"{erased} of {len(keys)} erased; a record must be deleted before it can be erased")
+        self.stdout.write(f"{erased.tombstones} of {len(keys)} erased; a record must be deleted before it can be erased")

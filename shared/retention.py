@@ -1,0 +1,38 @@
+"""How long each of the sync's own collections is kept, in one table. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+RETENTION = timedelta(days=30)
+TOMBSTONE_RETENTION = timedelta(days=365)
+EVENTS_ARE_LATE_BY = timedelta(days=3)
+"""Events are delivered again for up to a day, then dropped."""
+RUN_RETENTION = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How long a collection's documents are kept, and from when on. None: no clock deletes them, `since` says what does."""
+
+    kept: timedelta | None
+    since: str
+
+    @property
+    def told(self) -> str:
+        """Return the time kept as docs/privacy.md tells it."""
+        return f"{self.kept.days} days" if self.kept else "-"
+
+
+RULES = {
+    "sync_queue": Rule(RETENTION, "it was carried over, overtaken or erased; one that waits or failed: until then"),
+    "sync_conflicts": Rule(RETENTION, "it was settled, resolved or overtaken; an open one: until then"),
+    "sync_dead_letters": Rule(RETENTION, "it was closed; an open or waiting one: until then"),
+    "sync_tombstones": Rule(TOMBSTONE_RETENTION, "the delete or the erasure"),
+    "sync_runs": Rule(RUN_RETENTION, "the run's end"),
+    "sync_audit": Rule(RUN_RETENTION, "the call"),
+    "sync_checkpoints": Rule(None, "the reconcile that goes on from it deletes it"),
+    "sync_leases": Rule(None, "one a pair, written over by each run"),
+}
+"""By collection. What has a time carries `expire_at`, and firestore.indexes.json has the policy that deletes it."""

@@ -10,6 +10,8 @@ TOMBSTONE_RETENTION = timedelta(days=365)
 EVENTS_ARE_LATE_BY = timedelta(days=3)
 """Events are delivered again for up to a day, then dropped."""
 RUN_RETENTION = timedelta(days=400)
+STATISTICS_RETENTION = timedelta(days=1100)
+"""Three years: of runs that are forgotten by then, and nobody is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ RULES = {
     "sync_dead_letters": Rule(RETENTION, "it was closed; an open or waiting one: until then"),
     "sync_tombstones": Rule(TOMBSTONE_RETENTION, "the delete or the erasure"),
     "sync_runs": Rule(RUN_RETENTION, "the run's end"),
+    "sync_statistics": Rule(STATISTICS_RETENTION, "the end of the day"),
     "sync_audit": Rule(RUN_RETENTION, "the call"),
     "sync_checkpoints": Rule(None, "the reconcile that goes on from it deletes it"),
     "sync_leases": Rule(None, "one a pair, written over by each run"),

@@ -11,12 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 from shared.naming import state_id
 from shared.peers.documents import Write
+from shared.retention import STATISTICS_RETENTION
 from shared.statistics import Figures, days_up_to, figures_of, figures_of_runs
 from shared.store import Store
 
 STATISTICS = "sync_statistics"
-RETENTION = timedelta(days=1100)
-"""Three years: of runs that are forgotten, and nobody is in it."""
 CLOSED_AFTER = timedelta(hours=1)
 """A run may go on past midnight, by less than this."""
 MENDED_FOR = 31
@@ -56,7 +55,7 @@ def _kept(store: Store, pair: str, days: Sequence[str]) -> dict[str, Figures]:
 
 def _keep(store: Store, pair: str, day: str, figures: Figures) -> None:
     """Write a day's rollup. Two who do so at once write the same."""
-    body = {"pair": pair, "day": day, **figures.as_kept(), "expire_at": _end(day) + RETENTION}
+    body = {"pair": pair, "day": day, **figures.as_kept(), "expire_at": _end(day) + STATISTICS_RETENTION}
     store.documents.write([Write(_path(pair, day), body)])
 
 

@@ -51,7 +51,9 @@ EVENT = {
     "ce-document": "nowhere/north",
     "Content-Type": "application/protobuf",
 }
-RUNS = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_shard")
+RUNS = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_shard", "export_record")
+ADMINS = {"admin", "the admins' token"}
+"""Who may erase, of those in the matrix who may run and decide."""
 TRACKERS = ("track_member_changes", "track_branch_changes", "track_interest_changes", "track_event_changes")
 
 
@@ -103,7 +105,7 @@ def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], certif
 @pytest.fixture(scope="module")
 def apps() -> dict[str, Any]:
     """Every function as a Flask application of its own, as in production."""
-    kinds = dict.fromkeys((*RUNS, "sync_health"), "http") | dict.fromkeys(TRACKERS, "cloudevent")
+    kinds = dict.fromkeys((*RUNS, "erase_record", "sync_health"), "http") | dict.fromkeys(TRACKERS, "cloudevent")
     return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}
 
 
@@ -192,12 +194,14 @@ MATRIX: dict[str, tuple[Callable[[Google], str | None], Any, Any, Any]] = {
     "the admins' line of the secret": (lambda g: "admin the-admins-token", WHO, WHO, WHO),
     "the whole secret": (lambda g: TOKENS.replace("\n", " "), WHO, WHO, WHO),
 }
-LET_IN = dict.fromkeys(RUNS, 400) | {"sync_health": 405} | dict.fromkeys(TRACKERS, 200)
+LET_IN = dict.fromkeys((*RUNS, "erase_record"), 400) | {"sync_health": 405} | dict.fromkeys(TRACKERS, 200)
 
 
-@pytest.mark.parametrize("token, runs, health, trackers", MATRIX.values(), ids=MATRIX)
-def test_who_may_call_what(called, certified, token, runs, health, trackers):
+@pytest.mark.parametrize("caller", MATRIX)
+def test_who_may_call_what(called, certified, caller):
+    token, runs, health, trackers = MATRIX[caller]
     wanted = dict.fromkeys(RUNS, runs) | {"sync_health": health} | dict.fromkeys(TRACKERS, trackers)
+    wanted["erase_record"] = NO if runs is YES and caller not in ADMINS else runs
     made = token(certified)
     found = {name: called(name, made).status_code for name in wanted}
     assert found == {name: LET_IN[name] if each is YES else each for name, each in wanted.items()}

@@ -665,7 +665,12 @@ def test_whatever_the_sync_keeps_is_in_the_table_and_expires_no_later_than_it_sa
     w.deliver_all()
     w.settle()
     kept = {path: each.fields for path, each in w.database.documents.items() if path.startswith("sync_")}
-    assert {path.partition("/")[0] for path in kept} == set(RULES) - {"sync_conflicts", "sync_dead_letters", "sync_checkpoints"}
+    assert {path.partition("/")[0] for path in kept} == set(RULES) - {
+        "sync_conflicts",
+        "sync_dead_letters",
+        "sync_checkpoints",
+        "sync_statistics",
+    }
     for path, fields in kept.items():
         rule = RULES[path.partition("/")[0]]
         assert ("expire_at" in fields) == bool(rule.kept), path

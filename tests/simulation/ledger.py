@@ -67,8 +67,8 @@ class Ledger:
         self.deletes: Counter[RecordId] = Counter()
         """How often people deleted a record in the app."""
         self.numbers = 0
-        self.decisions: set[RecordId] = set()
-        """Records in which somebody decided a conflict: what they had before them may come back."""
+        self.chosen: set[Key] = set()
+        """The values that somebody chose when they decided a conflict: these may be back though they were replaced."""
 
     def value(self) -> str:
         """Return a value that nobody has written yet."""
@@ -104,9 +104,9 @@ class Ledger:
                 old.deleted = True
                 old.slight = old.slight or name in unseen
 
-    def decided(self, record: RecordId) -> None:
-        """Note that somebody decided a conflict of a record."""
-        self.decisions.add(record)
+    def brought_back(self, record: RecordId, name: str, value: Any) -> None:
+        """Note that somebody decided a conflict for a value that was written before."""
+        self.chosen.add((record, name, canonical(value)))
 
     def proposed(self, record: RecordId, name: str, value: Any) -> Write:
         """Return the write of a value that somebody decides on. It may be nowhere until they are told that it is done."""
@@ -146,8 +146,8 @@ class Ledger:
 
     def risen(self, found: Found) -> list[Write]:
         """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
-        writes = (self.writes.get(key) for key in sorted(found.both - found.declared))
-        may_rise = [each for each in writes if each and not each.exempt and each.record not in self.decisions]
+        writes = (self.writes.get(key) for key in sorted(found.both - found.declared - self.chosen))
+        may_rise = [each for each in writes if each and not each.exempt]
         return [each for each in may_rise if self._replaced(each, found)]
 
     def _replaced(self, write: Write, found: Found) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared.decision import Decision
 from shared.errors import BadRequest, NotFound, NotOpen, SyncError
 from shared.model import RecordId
+from shared.native import loaded
 from shared.replay import chosen, replay
 from shared.resolve import resolve
 from shared.run import Order
@@ -69,6 +70,8 @@ class Operator:
         note = _note(stage, found, asked) if found else (lambda: None)
         before = self.resolved[id]
 
+        deletes = stage.backend.deletes[f"resolve:{id}"]
+
         def work() -> None:
             try:
                 resolve({"things": stage.pair}, stage.store, stage.functions_clock, stage.log, Decision(**asked))
@@ -78,6 +81,9 @@ class Operator:
                 note()
             except SyncError as error:
                 self._failed(id, error)
+            finally:
+                if stage.backend.deletes[f"resolve:{id}"] > deletes:
+                    note()  # it was done, though nobody was told
 
         return stage.act(Actor(f"decision of {id[:6]}", work))
 
@@ -113,11 +119,12 @@ def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Cal
     """Return what notes in the ledger that a decision was made. What its author has before them is what is held now."""
     record, name, ledger = RecordId(row["entity"], row["key"], row["tenant"]), row["field"], stage.ledger
     held = [stage.office.values(record), stage.clients.values(record)]
-    ledger.decided(record)  # where a side has it deleted, all that was read of it is written anew
     if asked["keep"] == "value":
         made = ledger.proposed(record, name, asked["value"])
         return lambda: setattr(made, "exempt", False)
     side = row[asked["keep"]]
+    if "value" in side:
+        ledger.brought_back(record, name, loaded(name, side["value"]))
 
     def deleted() -> None:
         if "value" not in side:

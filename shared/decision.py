@@ -74,9 +74,14 @@ class Case:
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing is left of what was begun, and somebody has written since."""
-        states = [state_of(version, self.conflict.field) for version in self.held.values()]
-        return not self.begun and any((state or "") > self.stamp for state in states)
+        """Whether nothing is left of what was begun, and what it was to replace has been written since."""
+        return not self.begun and any((self._replaced(version) or "") > self.stamp for version in self.held.values())
+
+    def _replaced(self, version: Version) -> Stamp | None:
+        """Return the latest stamp of what the decision replaces at a side: of the field's value, or of the whole record."""
+        if self.whole or not isinstance(self.chosen, Value):
+            return max(_stamps(version), default=None)
+        return state_of(version, self.conflict.field)
 
     @property
     def anew(self) -> Stamp:
@@ -179,10 +184,11 @@ def _is_past(case: Case, held: Version) -> bool:
 
 
 def _decided(case: Case, wanted: Version, held: Version) -> Version:
-    """Return what is wanted without what a side will get from the other's queue."""
+    """Return what is wanted without what a side has later by now, or will get from the other's queue."""
     if held.deleted or wanted.deleted:
         return wanted
-    return Version({name: value for name, value in wanted.fields.items() if value.stamp in {case.stamp, case.anew}})
+    own = {name: value for name, value in wanted.fields.items() if value.stamp in {case.stamp, case.anew}}
+    return Version({name: value for name, value in own.items() if (state_of(held, name) or "") <= value.stamp})
 
 
 def _wanted(case: Case) -> Version:
@@ -190,7 +196,7 @@ def _wanted(case: Case) -> Version:
     left, right = case.held.values()
     if not isinstance(case.chosen, Value):
         merged = merge(Version(left.fields), Version(right.fields)).fields
-        return Version({name: value for name, value in merged.items() if value.stamp < case.stamp}, case.stamp)
+        return Version(merged, case.stamp)
     chosen = {case.conflict.field: Value(case.chosen.value, case.stamp)}
     if not case.whole:
         return Version(chosen)
@@ -200,9 +206,7 @@ def _wanted(case: Case) -> Version:
         raise BadRequest(
             f"conflict {case.conflict.id}: the record is deleted and its other values are gone: {', '.join(lacking)}"
         )
-    brought = {name: Value(each.value, max(each.stamp, case.stamp)) for name, each in living.items()}
-    later = {name: each for name, each in brought.items() if name not in chosen or each.stamp > case.stamp}
-    return Version(chosen | later)
+    return Version({name: Value(each.value, max(each.stamp, case.stamp)) for name, each in living.items()} | chosen)
 
 
 def _living(case: Case, left: Version, right: Version) -> Iterator[tuple[str, Value]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from test_invariants import Crash, at, failing
-from test_manual import conflict_ids, decide, in_conflict, row, side_of
-from test_policies import EDITED, KINDS, LWW, kept, staged, watched
+from test_manual import Refusing, conflict_ids, decide, in_conflict, row, side_of
+from test_policies import EDITED, KINDS, LWW, MANUAL, kept, staged, watched
 from world import World
 
 from shared.errors import BadRequest, NotOpen, Transient
@@ -81,7 +81,7 @@ def test_an_edit_after_the_record_was_read_is_written_over_by_no_decision(name: 
     assert both(w) == {"a": "back", "b": "old", "c": "old"} | {name: "since"}
 
 
-def brought_back(name: str, ahead: float) -> tuple[World, dict[str, Any]]:
+def brought_back(name: str, ahead: float, between: str = "between") -> tuple[World, dict[str, Any]]:
     """A record is deleted at Django, whose clock is `ahead`; it is brought back, and edited in Firestore before it is there."""
     w = World(ahead)
     w.d_save("x", a=0, b=0, c=0)
@@ -94,7 +94,7 @@ def brought_back(name: str, ahead: float) -> tuple[World, dict[str, Any]]:
     w.d_delete("x")
     watched(w)
     asked = {"id": id, "keep": "value", "value": "own"}
-    at(w, "django did", 2, lambda: w.f_update("x", **{name: "between"}))
+    at(w, "django did", 2, lambda: w.f_update("x", **{name: between}))
     with pytest.raises(Transient, match="the same call goes on with it"):
         decide(w, **asked)
     assert w.d_values("x") == {"a": "own", "b": 0, "c": 0}
@@ -124,6 +124,33 @@ def test_what_was_written_of_the_field_meanwhile_wins_if_it_is_later_else_it_is_
     assert {"between", last} <= values_kept(w) | {last}
 
 
+def test_what_is_written_on_top_of_a_value_that_was_brought_back_stays() -> None:
+    w, asked = brought_back("b", 3)
+    w.d_save("x", a="on top")
+    decide(w, **asked)
+    assert both(w) == {"a": "on top", "b": "between", "c": 0}
+    assert "on top" not in values_kept(w)
+
+
+def test_what_the_other_side_will_refuse_of_the_rest_of_the_record_does_not_stop_a_decision_that_is_begun() -> None:
+    w, asked = brought_back("b", -3, "taken")
+    w.django.__class__ = Refusing
+    assert decide(w, **asked)["status"] == "resolved"
+    assert (w.d_values("x"), w.f_values("x")) == ({"a": "own", "b": 0, "c": 0}, {"a": "own", "b": "taken", "c": 0})
+
+
+def test_an_edit_of_another_field_meanwhile_leaves_no_decision_at_one_side_alone() -> None:
+    w = staged(MANUAL, "delete/edit", "django")
+    w.settle()
+    [id] = conflict_ids(w)
+    at(w, "django did", 2, lambda: w.f_update("x", b="between"))
+    with pytest.raises(Transient):
+        decide(w, id=id, keep="value", value="own")
+    decide(w, id=id, keep="value", value="own")
+    w.settle()
+    assert (w.d_values("x") or {})["a"] == (w.f_values("x") or {})["a"] == "own"
+
+
 def test_a_record_made_anew_while_it_was_brought_back_is_no_reason_to_lose_either() -> None:
     w, id = settled("edit/delete", "firestore")
     w.django.now = w.clock.apart(3)
@@ -132,9 +159,8 @@ def test_a_record_made_anew_while_it_was_brought_back_is_no_reason_to_lose_eithe
     with pytest.raises(Transient):
         decide(w, id=id, keep=side_of(w, id, "D"))
     decide(w, id=id, keep=side_of(w, id, "D"))
-    both(w)
-    held = {*(w.d_values("x") or {}).values()}
-    assert {"mine", "theirs"} <= held | values_kept(w)
+    assert "mine" in values_kept(w)
+    assert both(w) == {"a": "D", "b": "theirs", "c": "theirs"}
 
 
 def test_what_was_written_on_top_of_a_decision_stays_when_its_call_is_repeated() -> None:
@@ -145,6 +171,28 @@ def test_what_was_written_on_top_of_a_decision_stays_when_its_call_is_repeated()
     assert decide(w, id=id, keep=side_of(w, id, "F"))["status"] == "resolved"
     assert both(w) == {"a": "on top", "b": 0, "c": 0}
     assert "on top" not in values_kept(w)
+
+
+def test_a_record_that_was_made_anew_after_a_decision_deleted_it_stays() -> None:
+    w, id = settled("delete/edit", "firestore")
+    cut_off(w, "write", 3, id=id, keep=side_of(w, id, "gone"))
+    assert (w.d_values("x"), w.f_values("x")) == (None, None)
+    w.d_save("x", a="anew", b="anew", c="anew")
+    assert decide(w, id=id, keep=side_of(w, id, "gone"))["status"] == "resolved"
+    assert both(w) == {"a": "anew", "b": "anew", "c": "anew"}
+    assert "anew" not in values_kept(w)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_delete_of_which_nothing_was_done_yet_is_to_be_decided_again_where_the_record_was_edited(name: str) -> None:
+    w, id = settled("delete/edit", "firestore")
+    asked = {"id": id, "keep": side_of(w, id, "gone")}
+    cut_off(w, "django", 2, **asked)
+    w.d_save("x", **{name: "since"})
+    w.settle()
+    with pytest.raises(NotOpen, match="look again"):
+        decide(w, **asked)
+    assert both(w) == {"a": "F", "b": 0, "c": 0} | {name: "since"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "delete" in kind])

@@ -93,12 +93,12 @@ def case_of(kept: Kept, held: Mapping[str, Version], names: tuple[str, ...], at:
     """Return the case of a conflict whose peers hold `held`. Its stamp is later than all of that, or that which was noted
     when the same decision was begun before. BadRequest if what is to be kept is nowhere any more."""
     chosen, intent = _chosen(kept, asked, list(held.values())), _intent(kept)
-    whole = any(version.deleted for version in held.values())
-    if intent.get("chosen") == _fingerprint(chosen):
-        return Case(kept, held, chosen, parse_stamp(intent["stamp"]), names, whole or bool(intent["whole"]))
     seen = [stamp for version in held.values() for stamp in _stamps(version)]
     seen += [*_met(kept), *([parse_stamp(intent["stamp"])] if intent else [])]
-    return Case(kept, held, chosen, stamp_after(at, origin, seen), names, whole)
+    goes_on = intent.get("chosen") == _fingerprint(chosen)
+    stamp = parse_stamp(intent["stamp"]) if goes_on else stamp_after(at, origin, seen)
+    whole = any(version.deleted and version.deleted < stamp for version in held.values())
+    return Case(kept, held, chosen, stamp, names, whole or (goes_on and bool(intent["whole"])))
 
 
 def _stamps(version: Version) -> list[Stamp]:
@@ -176,11 +176,9 @@ def _unseen(change: Change, case: Case, held: Version) -> Change:
 
 
 def _is_past(case: Case, held: Version) -> bool:
-    """Return whether a side holds something later than the decision, so that it is not to be replaced by it."""
-    if not isinstance(case.chosen, Value):
-        return max(_stamps(held), default="") > case.stamp
-    state = held.deleted if case.whole else state_of(held, case.conflict.field)
-    return (state or "") > case.stamp
+    """Return whether a side was deleted, or outlives a delete, by something later than the decision."""
+    last = held.deleted if isinstance(case.chosen, Value) else max(_stamps(held), default=None)
+    return (last or "") > case.stamp
 
 
 def _decided(case: Case, wanted: Version, held: Version) -> Version:

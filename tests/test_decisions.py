@@ -183,6 +183,16 @@ def test_a_record_that_was_made_anew_after_a_decision_deleted_it_stays() -> None
     assert "anew" not in values_kept(w)
 
 
+def test_a_record_that_was_deleted_after_a_decision_wrote_it_stays_deleted() -> None:
+    w, id = settled("edit/edit", "django")
+    cut_off(w, "write", 4, id=id, keep=side_of(w, id, "F"))
+    w.d_delete("x")
+    assert decide(w, id=id, keep=side_of(w, id, "F"))["status"] == "resolved"
+    assert w.d_values("x") is None
+    assert both(w) is None
+    assert len(kept(w)) == 1
+
+
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_a_delete_of_which_nothing_was_done_yet_is_to_be_decided_again_where_the_record_was_edited(name: str) -> None:
     w, id = settled("delete/edit", "firestore")

@@ -16,6 +16,7 @@ from shared.resolve import resolve
 from shared.run import Order
 from simulation.actors import Actor
 from simulation.entities import MARK
+from simulation.ledger import Write
 
 if TYPE_CHECKING:
     from simulation.stage import Stage
@@ -42,6 +43,8 @@ class Operator:
         self.stage = stage
         self.unfinished: dict[str, dict[str, Any]] = {}
         self.resolved: Counter[str] = Counter()
+        self.decided: dict[str, Write] = {}
+        """The values of their own that operators have decided for, by conflict."""
 
     def conflicts(self, *statuses: str) -> dict[str, Mapping[str, Any]]:
         """Return the conflicts that are kept with one of these statuses, by id, of what is synced now."""
@@ -68,6 +71,7 @@ class Operator:
         self.unfinished[id] = asked
         found = stage.rows("sync_conflicts").get(id)
         note = _note(stage, found, asked) if found else (lambda: None)
+        made = stage.ledger.of(_record(found), found["field"], asked["value"]) if found and asked["keep"] == "value" else None
         before = self.resolved[id]
 
         deletes = stage.backend.deletes[f"resolve:{id}"]
@@ -78,6 +82,7 @@ class Operator:
                 stage.network.say(f"  {id} is resolved: {asked}")
                 self.unfinished.pop(id, None)
                 self._count(id, before, asked)
+                self._replaced(id, made)
                 note()
             except SyncError as error:
                 self._failed(id, error)
@@ -91,6 +96,14 @@ class Operator:
         self.resolved[id] += 1
         if before and not asked["again"]:
             raise AssertionError("a conflict was resolved twice, and nobody was told")
+
+    def _replaced(self, id: str, made: Write | None) -> None:
+        """Note that who decided anew had before them what was decided until then."""
+        before = self.decided.pop(id, None)
+        if before is not None and before is not made:
+            before.over.append(made)
+        if made is not None:
+            self.decided[id] = made
 
     def _failed(self, id: str, error: SyncError) -> None:
         self.stage.network.say(f"  {id} is not resolved: {error}")
@@ -115,9 +128,13 @@ class Operator:
         return stage.act(Actor(name, work))
 
 
+def _record(row: Mapping[str, Any]) -> RecordId:
+    return RecordId(row["entity"], row["key"], row["tenant"])
+
+
 def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Callable[[], None]:
     """Return what notes in the ledger that a decision was made. What its author has before them is what is held now."""
-    record, name, ledger = RecordId(row["entity"], row["key"], row["tenant"]), row["field"], stage.ledger
+    record, name, ledger = _record(row), row["field"], stage.ledger
     held = [stage.office.values(record), stage.clients.values(record)]
     if asked["keep"] == "value":
         made = ledger.proposed(record, name, asked["value"])

@@ -69,6 +69,9 @@ class Ledger:
         self.numbers = 0
         self.chosen: set[Key] = set()
         """The values that somebody chose when they decided a conflict: these may be back though they were replaced."""
+        self.decisions: set[RecordId] = set()
+        """Records in which somebody chose a value. One that a side has deleted is brought back as the other side has it: what
+        was written at the first before it was deleted there is in a conflict at most."""
 
     def value(self) -> str:
         """Return a value that nobody has written yet."""
@@ -110,8 +113,8 @@ class Ledger:
 
     def proposed(self, record: RecordId, name: str, value: Any) -> Write:
         """Return the write of a value that somebody decides on. It may be nowhere until they are told that it is done."""
-        made = self.writes[record, name, canonical(value)] = Write(record, name, canonical(value), exempt=True)
-        return made
+        text = canonical(value)
+        return self.writes.setdefault((record, name, text), Write(record, name, text, exempt=True))
 
     def follows(self, one: Write, other: Write) -> bool:
         """Return whether the author of one of the two had seen the other, or what was made of it."""
@@ -152,7 +155,8 @@ class Ledger:
 
     def _replaced(self, write: Write, found: Found) -> bool:
         """Return whether somebody replaced the value for good: by one that stands and that the other side has not refused."""
-        standing = (each for each in write.over if each is not None and each.stands)
+        gone = write.record in self.decisions
+        standing = (each for each in write.over if each is not None and each.stands and not (gone and each.deleted))
         return any((each.record, each.field, each.text) not in found.letters for each in standing)
 
 

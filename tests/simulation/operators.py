@@ -137,10 +137,12 @@ def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Cal
     record, name, ledger = _record(row), row["field"], stage.ledger
     held = [stage.office.values(record), stage.clients.values(record)]
     if asked["keep"] == "value":
+        ledger.decisions.add(record)
         made = ledger.proposed(record, name, asked["value"])
         return lambda: setattr(made, "exempt", False)
     side = row[asked["keep"]]
     if "value" in side:
+        ledger.decisions.add(record)
         ledger.brought_back(record, name, loaded(name, side["value"]))
 
     def deleted() -> None:

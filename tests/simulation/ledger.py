@@ -155,14 +155,19 @@ class Ledger:
 
     def _replaced(self, write: Write, found: Found) -> bool:
         """Return whether somebody replaced the value for good: by one that stands and that the other side has not refused."""
-        gone = write.record in self.decisions
-        standing = (each for each in write.over if each is not None and each.stands and not (gone and each.deleted))
+        decided = write.record in self.decisions
+        standing = (each for each in write.over if each is not None and each.stands and not (decided and _is_deleted(each)))
         return any((each.record, each.field, each.text) not in found.letters for each in standing)
 
 
 def _tells(value: str) -> bool:
     """Return whether a value says which write it is from; common ones and references do not."""
     return value.removeprefix(MARK).isdecimal() and not value.startswith(COMMON)
+
+
+def _is_deleted(write: Write) -> bool:
+    """Return whether somebody deleted a value, or what was made of it."""
+    return any(each.deleted for each in (write, *_on_top(write)))
 
 
 def _on_top(write: Write) -> list[Write]:

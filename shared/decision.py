@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.canonical import fingerprint
+from shared.canonical import fingerprint, same
 from shared.conflicts import Kept
 from shared.errors import BadRequest, SyncError
 from shared.merge import merge
 from shared.model import Action, Change, Conflict, Side, Stamp, Value, Version, parse_stamp, side_stamp, stamp_after
-from shared.resolution import onto, state_of
+from shared.policy import decide
+from shared.resolution import after, onto, state_of
 
 OPERATOR = "operator"
 
@@ -66,18 +67,43 @@ class Case:
         """The stamps that a side may hold if nobody has written there since."""
         return {*_met(self.kept), self.stamp, _intent(self.kept).get("stamp")}
 
+    @property
+    def begun(self) -> bool:
+        """Whether a side holds something of what was decided: the call that wrote it was cut off."""
+        return any(self.stamp in _stamps(version) for version in self.held.values())
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is left of what was begun, and what it was to replace has been written since."""
+        return not self.begun and any((self._replaced(version) or "") > self.stamp for version in self.held.values())
+
+    def _replaced(self, version: Version) -> Stamp | None:
+        """Return the latest stamp of what the decision replaces at a side: of the field's value, or of the whole record."""
+        if self.whole or not isinstance(self.chosen, Value):
+            return max(_stamps(version), default=None)
+        return state_of(version, self.conflict.field)
+
+    @property
+    def anew(self) -> Stamp:
+        """The stamp of what was edited while the rest of its record was carried over, once both sides are to hold it."""
+        return after([self.stamp], self.stamp.partition("|")[2])
+
 
 def case_of(kept: Kept, held: Mapping[str, Version], names: tuple[str, ...], at: datetime, origin: str, asked: Decision) -> Case:
     """Return the case of a conflict whose peers hold `held`. Its stamp is later than all of that, or that which was noted
     when the same decision was begun before. BadRequest if what is to be kept is nowhere any more."""
     chosen, intent = _chosen(kept, asked, list(held.values())), _intent(kept)
-    whole = bool(intent.get("whole")) or any(version.deleted for version in held.values())
-    if intent.get("chosen") == _fingerprint(chosen):
-        return Case(kept, held, chosen, parse_stamp(intent["stamp"]), names, whole)
-    seen = [value.stamp for version in held.values() for value in version.fields.values()]
-    seen += [version.deleted for version in held.values() if version.deleted]
+    seen = [stamp for version in held.values() for stamp in _stamps(version)]
     seen += [*_met(kept), *([parse_stamp(intent["stamp"])] if intent else [])]
-    return Case(kept, held, chosen, stamp_after(at, origin, seen), names, whole)
+    goes_on = intent.get("chosen") == _fingerprint(chosen)
+    stamp = parse_stamp(intent["stamp"]) if goes_on else stamp_after(at, origin, seen)
+    whole = any(version.deleted and version.deleted < stamp for version in held.values())
+    return Case(kept, held, chosen, stamp, names, whole or (goes_on and bool(intent["whole"])))
+
+
+def _stamps(version: Version) -> list[Stamp]:
+    own = [value.stamp for value in version.fields.values()]
+    return [*own, version.deleted] if version.deleted else own
 
 
 def _intent(kept: Kept) -> Mapping[str, Any]:
@@ -117,40 +143,79 @@ def is_overtaken(case: Case) -> bool:
 
 
 def changes_of(case: Case) -> dict[str, Change]:
-    """Return by peer what is to be written there, based on what it holds, or held by what the conflict knows of it."""
+    """Return by peer what is to be written there, based on just what it holds; nothing where that is later already, since
+    somebody wrote on top of what was decided before the other side had it."""
     stub = Change(f"resolve:{case.conflict.id}", case.conflict.record, Action.UPDATE)
-    wanted, name = _wanted(case), case.conflict.field
-    made = {peer: onto(stub, wanted, version) for peer, version in case.held.items()}
-    return {
-        peer: change if state_of(case.held[peer], name) in case.known else _unseen(change, case)
-        for peer, change in made.items()
-        if change is not None
+    wanted = _wanted(case)
+    made = {
+        peer: onto(stub, _decided(case, wanted, version), version)
+        for peer, version in case.held.items()
+        if not _is_past(case, version)
     }
+    return {peer: change for peer, change in made.items() if change is not None}
 
 
-def _unseen(change: Change, case: Case) -> Change:
-    """Return the change based on the conflict alone, so that what was written since is kept as a conflict again."""
-    last, name = max(_met(case.kept)), case.conflict.field
-    return replace(
-        change,
-        base={each: last if each == name else base for each, base in change.base.items()},
-        deleted_base={each: stamp for each, stamp in change.deleted_base.items() if each != name},
-    )
+def displaced(case: Case, changes: Mapping[str, Change]) -> list[Conflict]:
+    """Return, as conflicts to be kept first, what the changes are going to replace and the conflict does not know of."""
+    return [
+        conflict
+        for peer, change in changes.items()
+        for conflict in decide(case.held[peer], _unseen(change, case, case.held[peer])).conflicts
+    ]
+
+
+def _unseen(change: Change, case: Case, held: Version) -> Change:
+    """Return the change based on the conflict alone, and on nothing that was carried over."""
+    name, base = case.conflict.field, dict(change.base)
+    base |= {each: None for each, value in change.fields.items() if value.stamp == case.anew}
+    if state_of(held, name) in case.known:
+        return replace(change, base=base)
+    seen = {each: stamp for each, stamp in change.deleted_base.items() if each != name}
+    last = {name: max(_met(case.kept))} if name in base else {}
+    return replace(change, base=base | last, deleted_base=seen)
+
+
+def _is_past(case: Case, held: Version) -> bool:
+    """Return whether a side was deleted, or outlives a delete, by something later than the decision."""
+    last = held.deleted if isinstance(case.chosen, Value) else max(_stamps(held), default=None)
+    return (last or "") > case.stamp
+
+
+def _decided(case: Case, wanted: Version, held: Version) -> Version:
+    """Return what is wanted without what a side has later by now, or will get from the other's queue."""
+    if held.deleted or wanted.deleted:
+        return wanted
+    own = {name: value for name, value in wanted.fields.items() if value.stamp in {case.stamp, case.anew}}
+    return Version({name: value for name, value in own.items() if (state_of(held, name) or "") <= value.stamp})
 
 
 def _wanted(case: Case) -> Version:
     """Return what both sides are to hold: the field's value, the whole record where it is brought back, or a tombstone."""
     left, right = case.held.values()
-    merged = merge(Version(left.fields), Version(right.fields)).fields
     if not isinstance(case.chosen, Value):
+        merged = merge(Version(left.fields), Version(right.fields)).fields
         return Version(merged, case.stamp)
     chosen = {case.conflict.field: Value(case.chosen.value, case.stamp)}
     if not case.whole:
         return Version(chosen)
-    living = left.fields if right.deleted and not left.deleted else right.fields if left.deleted and not right.deleted else merged
+    living = dict(_living(case, left, right))
     lacking = [name for name in case.names if name not in living and name not in chosen]
     if lacking:
         raise BadRequest(
             f"conflict {case.conflict.id}: the record is deleted and its other values are gone: {', '.join(lacking)}"
         )
-    return Version({name: Value(each.value, case.stamp) for name, each in living.items()} | chosen)
+    return Version({name: Value(each.value, max(each.stamp, case.stamp)) for name, each in living.items()} | chosen)
+
+
+def _living(case: Case, left: Version, right: Version) -> Iterator[tuple[str, Value]]:
+    """Yield the values of the side that lives, else the later ones. What was carried over by an attempt that was cut off gives
+    way to what was written where it came from."""
+    alone = left if right.deleted and not left.deleted else right if left.deleted and not right.deleted else None
+    if alone:
+        yield from alone.fields.items()
+        return
+    for name, value in merge(Version(left.fields), Version(right.fields)).fields.items():
+        both = [version.fields[name] for version in (left, right) if name in version.fields]
+        written = [each for each in both if each.stamp < case.stamp and not same(each.value, value.value)]
+        gives_way = value.stamp == case.stamp and written and name != case.conflict.field
+        yield name, Value(written[0].value, case.anew) if gives_way else value

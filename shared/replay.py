@@ -154,9 +154,10 @@ def _judged(target: Peer, results: Sequence[tuple[Change, Result]]) -> list[tupl
 
 def _stale(held: Version, change: Change, refused: Result) -> Result:
     decision = decide(held, change)
-    if decision.outcome is not Outcome.STALE:
+    stamps = {**refused.stamps, **{name: value.stamp for name, value in held.fields.items() if name in change.fields}}
+    hides = held.deleted and any(value.stamp > stamps.get(name, "") for name, value in change.fields.items())
+    if decision.outcome is not Outcome.STALE or hides:  # what a tombstone hides comes back when the record does
         return refused
-    stamps = {name: value.stamp for name, value in held.fields.items() if name in change.fields}
     return Result(change.id, Outcome.STALE, (), stamps, held.deleted, (*refused.conflicts, *decision.conflicts))
 
 

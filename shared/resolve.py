@@ -6,16 +6,16 @@ The decision's stamp is noted with the conflict before anything is written, so t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from shared.conflicts import Kept
-from shared.decision import Case, Decision, case_of, changes_of, is_overtaken
+from shared.decision import Case, Decision, case_of, changes_of, displaced, is_overtaken
 from shared.errors import BadRequest, NotFound, NotOpen, SyncError, Transient
 from shared.log import Log
-from shared.model import Change, Outcome, Problem, RecordId, Result, Value, Version, instant
+from shared.model import Change, Conflict, Outcome, Problem, RecordId, Result, Value, Version, instant
 from shared.peers.base import Peer
 from shared.policy import Mode
 from shared.retention import RETENTION
@@ -55,6 +55,9 @@ def _resolve(pairs: Mapping[str, Pair], store: Store, at: datetime, log: Log, as
     if kept.status == "open" and is_overtaken(case):
         store.supersede_conflicts([asked.id], at)
         raise NotOpen(f"conflict {asked.id} is overtaken: the field was written anew since; the next run tells what of it")
+    if case.is_gone:
+        store.note_conflict(asked.id, {"resolving": None})
+        raise NotOpen(f"conflict {asked.id}: what was begun to decide it was written over since; look again")
     changes = changes_of(case)
     store.note_conflict(asked.id, {"resolving": case.intent | {"by": asked.by}})
     anew_at = _Writing(case, pair, store, at).write(changes)
@@ -89,48 +92,66 @@ class _Writing:
     at: datetime
 
     def write(self, changes: Mapping[str, Change]) -> str | None:
-        """Write to both sides, first where only writing tells whether it is taken. Returns the peer whose users wrote anew in
-        between, so that their edit is in conflict with what was decided."""
+        """Write to both sides, first where only writing tells whether it is taken, and only over what was read of them. Returns
+        the peer whose users wrote anew in between, so that their edit is in conflict with what was decided."""
         peers = sorted((self.pair.left, self.pair.right), key=lambda peer: peer.foresees)
         waiting = [(peer, changes[peer.name]) for peer in peers if peer.name in changes]
+        begun = self.case.begun
         for peer, change in waiting:
             problem = peer.refuses(change)
             if problem:
-                raise self._refused(peer, problem)
-        begun = bool(self.case.kept.notes.get("resolving"))
+                raise self._refused(peer, problem, begun)
+        self._keep(displaced(self.case, changes))
         for peer, change in waiting:
             result = self._apply(peer, change)
-            if result.outcome is Outcome.HELD and begun:
+            if result.outcome is Outcome.HELD and begun and self._is_open_again(result):
                 return peer.name
-            if result.outcome in {Outcome.HELD, Outcome.INVALID, Outcome.RETRY}:
-                raise self._unfinished(peer, result.problem) if begun else self._refused(peer, result.problem)
+            if result.outcome is Outcome.INVALID:
+                raise self._refused(peer, result.problem, begun)
+            if result.outcome in {Outcome.HELD, Outcome.RETRY}:
+                raise self._put_off(peer, result.problem, begun)
             begun = True
         return None
 
     def _apply(self, peer: Peer, change: Change) -> Result:
-        mode = Mode.IF_UNCHANGED if self.case.kept.status == "open" else Mode.LWW
-        [result] = peer.apply([change], RUN_ID, mode)
+        [result] = peer.apply([change], RUN_ID, Mode.IF_UNCHANGED)
         if result.conflicts:
-            found = [each for each in result.conflicts if not each.open]
-            self.store.keep_conflicts(self.pair.name, found, RUN_ID, self.at)
+            self._keep([each for each in result.conflicts if not each.open])
             peer.settle(RUN_ID, [each.id for each in result.conflicts])
         return result
 
-    def _refused(self, peer: Peer, problem: Problem | None) -> SyncError:
-        """Return why nothing was written, and leave the conflict as it was."""
-        if problem is not None and problem.code in {"busy", "future"}:
-            return self._unfinished(peer, problem)
-        id, field = self.case.conflict.id, self.case.conflict.field
-        self.store.note_conflict(id, {"resolving": self.case.kept.notes.get("resolving")})
-        if problem is None:
-            return NotOpen(f"conflict {id}: the record was written anew at {peer.name} just now; look again")
-        rules = "; ".join(f"{name}: {rule}" for name, rule in (problem.fields or {field: problem.code}).items())
-        return BadRequest(f"{peer.name} refuses it, nothing was written: {rules} ({problem.message})")
+    def _keep(self, conflicts: Sequence[Conflict]) -> None:
+        self.store.keep_conflicts(self.pair.name, conflicts, RUN_ID, self.at)
 
-    def _unfinished(self, peer: Peer, problem: Problem | None) -> Transient:
-        why = f"{problem.code}: {problem.message}" if problem else "held"
-        id = self.case.conflict.id
-        return Transient(f"conflict {id}: {peer.name} could not take it yet ({why}); the same call goes on with it")
+    def _is_open_again(self, held: Result) -> bool:
+        """Whether the next run finds a conflict between what a side held and what was decided: of the field, under `manual`."""
+        state = held.deleted or held.stamps.get(self.case.conflict.field)
+        return self.case.kept.status == "open" and state not in self.case.known
+
+    def _refused(self, peer: Peer, problem: Problem | None, begun: bool) -> SyncError:
+        """Return why a side will not take it. Where the other side holds it already, another decision is to replace that."""
+        if problem is None:
+            written = f"conflict {self.case.conflict.id}: the record was written anew at {peer.name} just now; look again"
+            return self._nothing_written(NotOpen(written))
+        broken = problem.fields or {self.case.conflict.field: problem.code}
+        rules = "; ".join(f"{name}: {rule}" for name, rule in broken.items()) + f" ({problem.message})"
+        if begun:
+            return BadRequest(f"{peer.name} refuses what the other side holds by now; decide otherwise: {rules}")
+        return self._nothing_written(BadRequest(f"{peer.name} refuses it, nothing was written: {rules}"))
+
+    def _put_off(self, peer: Peer, problem: Problem | None, begun: bool) -> SyncError:
+        """Return why a side did not take it now. What is begun, or only has to wait, is to be gone on with."""
+        if not begun and (problem is None or problem.code not in {"busy", "future"}):
+            return self._refused(peer, problem, begun)
+        why = f"{problem.code}: {problem.message}" if problem else "it was written anew just now"
+        return Transient(
+            f"conflict {self.case.conflict.id}: {peer.name} could not take it yet ({why}); the same call goes on with it"
+        )
+
+    def _nothing_written(self, why: SyncError) -> SyncError:
+        """Leave the conflict as it was."""
+        self.store.note_conflict(self.case.conflict.id, {"resolving": self.case.kept.notes.get("resolving")})
+        return why
 
 
 def _mark(case: Case, pair: Pair, store: Store, at: datetime, asked: Decision) -> None:

@@ -150,6 +150,25 @@ def test_what_was_superseded_and_would_still_be_refused_is_closed_too_and_its_va
     w.check("xy")
 
 
+def test_a_letter_of_a_record_that_is_deleted_stays_open_for_what_the_tombstone_hides_may_come_back() -> None:
+    w = world()
+    django = w.django
+    assert isinstance(django, Strict)
+    django.refused = {7}
+    w.f_update("x", a=7, b="with it")
+    w.deliver_all()
+    w.sync()
+    w.d_delete("x")
+    assert outcomes(again(w, entity="thing")) == ["refused"]
+    assert letters(w)["x"]["status"] == "open"
+    w.f_update("x", c="back")
+    w.settle()
+    django.refused = ()
+    assert outcomes(again(w, entity="thing")) == ["replayed"]
+    w.settle()
+    w.check("xy")
+
+
 def test_a_letter_that_is_refused_again_stays_open_with_its_new_reason() -> None:
     w = world()
     refused(w)

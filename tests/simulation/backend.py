@@ -8,6 +8,7 @@ transactions) is done here in the simplest way that gives the contract's outcome
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -46,6 +47,8 @@ class Backend:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NAMES)
     texts: frozenset[tuple[str, str]] = TEXTS
     required: tuple[tuple[str, str], ...] = REQUIRED
+    deletes: Counter[str] = field(default_factory=Counter)
+    """How often a change, by its id, has deleted a record."""
 
     def copy(self, now: Callable[[], datetime]) -> Backend:
         """Return a backend that goes on from here by itself."""
@@ -186,6 +189,7 @@ class Backend:
         elif held.deleted is not None:
             if place in self.rows and self._referred_to(place):
                 raise Refused("reference", "other records still refer to this one")
+            self.deletes[change.id] += decision.outcome == "applied"
             self.rows.pop(place, None)
         known = self.known.get(place, Known())
         prints = known.prints if held.values is None else {name: fingerprint(held.values.get(name)) for name in held.stamps}

@@ -67,8 +67,11 @@ class Ledger:
         self.deletes: Counter[RecordId] = Counter()
         """How often people deleted a record in the app."""
         self.numbers = 0
+        self.chosen: set[Key] = set()
+        """The values that somebody chose when they decided a conflict: these may be back though they were replaced."""
         self.decisions: set[RecordId] = set()
-        """Records in which somebody decided a conflict: what they had before them may come back."""
+        """Records in which somebody chose a value. One that a side has deleted is brought back as the other side has it: what
+        was written at the first before it was deleted there is in a conflict at most."""
 
     def value(self) -> str:
         """Return a value that nobody has written yet."""
@@ -104,14 +107,14 @@ class Ledger:
                 old.deleted = True
                 old.slight = old.slight or name in unseen
 
-    def decided(self, record: RecordId) -> None:
-        """Note that somebody decided a conflict of a record."""
-        self.decisions.add(record)
+    def brought_back(self, record: RecordId, name: str, value: Any) -> None:
+        """Note that somebody decided a conflict for a value that was written before."""
+        self.chosen.add((record, name, canonical(value)))
 
     def proposed(self, record: RecordId, name: str, value: Any) -> Write:
         """Return the write of a value that somebody decides on. It may be nowhere until they are told that it is done."""
-        made = self.writes[record, name, canonical(value)] = Write(record, name, canonical(value), exempt=True)
-        return made
+        text = canonical(value)
+        return self.writes.setdefault((record, name, text), Write(record, name, text, exempt=True))
 
     def follows(self, one: Write, other: Write) -> bool:
         """Return whether the author of one of the two had seen the other, or what was made of it."""
@@ -146,19 +149,25 @@ class Ledger:
 
     def risen(self, found: Found) -> list[Write]:
         """Return the writes that both sides hold though somebody who had seen them replaced them for good."""
-        writes = (self.writes.get(key) for key in sorted(found.both - found.declared))
-        may_rise = [each for each in writes if each and not each.exempt and each.record not in self.decisions]
+        writes = (self.writes.get(key) for key in sorted(found.both - found.declared - self.chosen))
+        may_rise = [each for each in writes if each and not each.exempt]
         return [each for each in may_rise if self._replaced(each, found)]
 
     def _replaced(self, write: Write, found: Found) -> bool:
         """Return whether somebody replaced the value for good: by one that stands and that the other side has not refused."""
-        standing = (each for each in write.over if each is not None and each.stands)
+        decided = write.record in self.decisions
+        standing = (each for each in write.over if each is not None and each.stands and not (decided and _is_deleted(each)))
         return any((each.record, each.field, each.text) not in found.letters for each in standing)
 
 
 def _tells(value: str) -> bool:
     """Return whether a value says which write it is from; common ones and references do not."""
     return value.removeprefix(MARK).isdecimal() and not value.startswith(COMMON)
+
+
+def _is_deleted(write: Write) -> bool:
+    """Return whether somebody deleted a value, or what was made of it."""
+    return any(each.deleted for each in (write, *_on_top(write)))
 
 
 def _on_top(write: Write) -> list[Write]:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from shared.decision import Decision
 from shared.errors import BadRequest, NotFound, NotOpen, SyncError
 from shared.model import RecordId
+from shared.native import loaded
 from shared.replay import chosen, replay
 from shared.resolve import resolve
 from shared.run import Order
 from simulation.actors import Actor
 from simulation.entities import MARK
+from simulation.ledger import Write
 
 if TYPE_CHECKING:
     from simulation.stage import Stage
@@ -41,6 +43,8 @@ class Operator:
         self.stage = stage
         self.unfinished: dict[str, dict[str, Any]] = {}
         self.resolved: Counter[str] = Counter()
+        self.decided: dict[str, Write] = {}
+        """The values of their own that operators have decided for, by conflict."""
 
     def conflicts(self, *statuses: str) -> dict[str, Mapping[str, Any]]:
         """Return the conflicts that are kept with one of these statuses, by id, of what is synced now."""
@@ -67,7 +71,10 @@ class Operator:
         self.unfinished[id] = asked
         found = stage.rows("sync_conflicts").get(id)
         note = _note(stage, found, asked) if found else (lambda: None)
+        made = stage.ledger.of(_record(found), found["field"], asked["value"]) if found and asked["keep"] == "value" else None
         before = self.resolved[id]
+
+        deletes = stage.backend.deletes[f"resolve:{id}"]
 
         def work() -> None:
             try:
@@ -75,9 +82,13 @@ class Operator:
                 stage.network.say(f"  {id} is resolved: {asked}")
                 self.unfinished.pop(id, None)
                 self._count(id, before, asked)
+                self._replaced(id, made)
                 note()
             except SyncError as error:
                 self._failed(id, error)
+            finally:
+                if stage.backend.deletes[f"resolve:{id}"] > deletes:
+                    note()  # it was done, though nobody was told
 
         return stage.act(Actor(f"decision of {id[:6]}", work))
 
@@ -85,6 +96,14 @@ class Operator:
         self.resolved[id] += 1
         if before and not asked["again"]:
             raise AssertionError("a conflict was resolved twice, and nobody was told")
+
+    def _replaced(self, id: str, made: Write | None) -> None:
+        """Note that who decided anew had before them what was decided until then."""
+        before = self.decided.pop(id, None)
+        if before is not None and before is not made:
+            before.over.append(made)
+        if made is not None:
+            self.decided[id] = made
 
     def _failed(self, id: str, error: SyncError) -> None:
         self.stage.network.say(f"  {id} is not resolved: {error}")
@@ -109,15 +128,22 @@ class Operator:
         return stage.act(Actor(name, work))
 
 
+def _record(row: Mapping[str, Any]) -> RecordId:
+    return RecordId(row["entity"], row["key"], row["tenant"])
+
+
 def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Callable[[], None]:
     """Return what notes in the ledger that a decision was made. What its author has before them is what is held now."""
-    record, name, ledger = RecordId(row["entity"], row["key"], row["tenant"]), row["field"], stage.ledger
+    record, name, ledger = _record(row), row["field"], stage.ledger
     held = [stage.office.values(record), stage.clients.values(record)]
-    ledger.decided(record)  # where a side has it deleted, all that was read of it is written anew
     if asked["keep"] == "value":
+        ledger.decisions.add(record)
         made = ledger.proposed(record, name, asked["value"])
         return lambda: setattr(made, "exempt", False)
     side = row[asked["keep"]]
+    if "value" in side:
+        ledger.decisions.add(record)
+        ledger.brought_back(record, name, loaded(name, side["value"]))
 
     def deleted() -> None:
         if "value" not in side:

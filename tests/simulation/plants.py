@@ -331,5 +331,7 @@ PLANTS: dict[str, Plant] = {
         operator_plants.a_conflict_is_resolved_twice_and_nobody_is_told,
         operator_plants.a_decision_counts_before_it_is_written,
         operator_plants.a_letter_is_closed_whatever_became_of_it,
+        operator_plants.a_decision_is_begun_once_it_is_noted,
+        operator_plants.a_decision_keeps_nothing_of_what_it_replaces,
     ]
 }

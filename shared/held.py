@@ -14,7 +14,7 @@ from shared.mapping import Entity
 from shared.model import Change, Json, Outcome, Policy, Problem, Record, RecordId, Result, Stamp, Version
 from shared.peers.base import Peer
 from shared.policy import Mode
-from shared.resolution import Plan, Rules, Sides, plan
+from shared.resolution import Plan, Rules, Sides, is_beaten, plan
 from shared.run import Run
 
 MOVED = Problem("busy", "the record was written while its conflict was settled; the next run looks again")
@@ -40,8 +40,9 @@ def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Chan
     guarded = [change for change in changes if _is_guarded(run.pair.entities.get(change.record.entity), change)]
     ids = {change.id for change in guarded}
     results = way.apply(target, [change for change in changes if change.id not in ids], Mode.LWW)
-    results |= way.apply(target, guarded)
-    held = [change for change in guarded if results[change.id].outcome is Outcome.HELD]
+    beaten = _beaten(source, guarded)
+    results |= way.apply(target, [change for change in guarded if change.id not in beaten])
+    held = [change for change in guarded if change.id in beaten or results[change.id].outcome is Outcome.HELD]
     settled = _settle(way, held) if held else {}
     told = {each.id for result in results.values() for each in result.conflicts if each.open}
     if told:
@@ -52,8 +53,16 @@ def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Chan
 def _is_guarded(entity: Entity | None, change: Change) -> bool:
     if entity is None or entity.policies == {Policy.LAST_WRITE_WINS}:
         return False
-    policies = {entity.policy_of(name) for name in change.fields} | ({entity.policy} if change.deletes else set())
+    policies = {entity.policy_of(name) for name in change.fields} | {entity.policy}  # any change may meet a deleted record
     return policies != {Policy.LAST_WRITE_WINS}
+
+
+def _beaten(source: Peer, guarded: Iterable[Change]) -> set[str]:
+    """Return the ids of deletes that are beaten at their own side. What beat one may be in a conflict by now, so that the delete
+    must not go through alone, as if the record were gone at its own side."""
+    deletes = [change for change in guarded if change.deletes]
+    own = _versions(source.read(list(dict.fromkeys(change.record for change in deletes)))) if deletes else {}
+    return {change.id for change in deletes if is_beaten(change, own.get(change.record, Version()))}
 
 
 def _without_open_conflicts(result: Result) -> Result:
@@ -77,7 +86,8 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
     for change in held:
         parts = [part[change.id] for part in (at_source, at_target, by_last_write) if change.id in part]
         results[change.id] = _result(change, plans[change.id], parts, theirs.get(change.record, Version()))
-        _supersede(run, change, plans[change.id], moved=any(part.outcome is Outcome.HELD for part in parts))
+        gone = change.deletes and any(part.deleted for part in parts)
+        _supersede(run, change, plans[change.id], gone, moved=any(part.outcome is Outcome.HELD for part in parts))
     return results
 
 
@@ -103,8 +113,12 @@ def _plan(way: _Way, change: Change, mine: Mapping[RecordId, Version], theirs: M
         return way.run.store.value_replaced(pair.name, change.record, name, stamp) if stamp else None
 
     rules = Rules(pair.entities[change.record.entity], Sides(way.source.name, way.target.name, pair.left.name), base)
-    own = mine.get(change.record, Version(change.fields, change.deleted if change.deletes else None))
-    return plan(change, own, theirs.get(change.record, Version()), rules)
+    return plan(change, _own(change, mine), theirs.get(change.record, Version()), rules)
+
+
+def _own(change: Change, mine: Mapping[RecordId, Version]) -> Version:
+    """Return what the source holds of the change's record by now."""
+    return mine.get(change.record, Version(change.fields, change.deleted if change.deletes else None))
 
 
 def _versions(records: Iterable[Record]) -> dict[RecordId, Version]:
@@ -138,15 +152,14 @@ def _result(change: Change, made: Plan, parts: Sequence[Result], theirs: Version
     return answer(outcome=last.outcome if last and only_last else Outcome.STALE)
 
 
-def _supersede(run: Run, change: Change, made: Plan, moved: bool) -> None:
-    """Close the conflicts of a record that have been overtaken by what was written since; `moved`: this change's too."""
+def _supersede(run: Run, change: Change, made: Plan, gone: bool, moved: bool) -> None:
+    """Close the conflicts of a record that have been overtaken by what was written since, in any field where the record is `gone`
+    on both sides; `moved`: this change's too."""
     if moved:
         run.store.supersede_conflicts([each.id for each in made.conflicts], run.now())
     if moved or Policy.MANUAL not in run.pair.entities[change.record.entity].policies:
         return
     still = {each.id for each in made.conflicts if each.open}
     old = [each.conflict for each in run.store.open_conflicts(run.pair.name, change.record)]
-    fields = None if change.deletes else set(change.fields)
-    run.store.supersede_conflicts(
-        [each.id for each in old if each.id not in still and (fields is None or each.field in fields)], run.now()
-    )
+    anew = {*change.fields, *(each.field for each in made.conflicts)}
+    run.store.supersede_conflicts([each.id for each in old if each.id not in still and (gone or each.field in anew)], run.now())

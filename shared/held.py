@@ -74,7 +74,7 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
     """Return what became of held changes, by id, once their conflicts are kept and what settles them is written."""
     run, records = way.run, list(dict.fromkeys(change.record for change in held))
     mine, theirs = (_versions(peer.read(records)) for peer in (way.source, way.target))
-    plans = {each.id: _plan(way, _past_refusals(way, each), mine, theirs) for each in held}
+    plans = {each.id: _plan(way, _past_own_edits(_past_refusals(way, each), theirs), mine, theirs) for each in held}
     run.store.keep_conflicts(
         run.pair.name, [each for made in plans.values() for each in made.conflicts], run.order.run_id, run.now()
     )
@@ -98,6 +98,21 @@ def _past_refusals(way: _Way, change: Change) -> Change:
     base = {name: _reached(refused.get(name, {}), each) for name, each in change.base.items()}
     seen = {name: _reached(refused.get(name, {}), each) for name, each in change.deleted_base.items()}
     return replace(change, base=base, deleted_base={name: each for name, each in seen.items() if each})
+
+
+def _past_own_edits(change: Change, theirs: Mapping[RecordId, Version]) -> Change:
+    """Return the change based on what the target holds where one of the edits that it is made of was made on top of that, or is
+    that: it was carried alone before, and the acknowledgement was lost. Who edited after that had seen it."""
+    held = theirs.get(change.record, Version())
+    state = {name: held.deleted or held.fields[name].stamp for name in change.fields if held.deleted or name in held.fields}
+    seen = {name: stamp for name, stamp in state.items() if any(stamp in _stamps_in(edit, name) for edit in change.edits)}
+    return replace(change, base={**change.base, **seen})
+
+
+def _stamps_in(edit: Change, name: str) -> set[Stamp | None]:
+    """Return what an edit's author had seen of a field and what they made of it."""
+    made = {edit.fields[name].stamp, edit.base.get(name)} if name in edit.fields else set()
+    return {*made, edit.deleted} if edit.deleted else made
 
 
 def _reached(refused: Mapping[Stamp, Stamp | None], base: Stamp | None) -> Stamp | None:

@@ -98,7 +98,7 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
         return _plan_of_rest(change, mine, theirs, rules)
     if not theirs.known:
         return Plan(by_last_write=change)
-    if not theirs.deleted and not beaten and decide(theirs, change, Mode.IF_UNCHANGED).outcome is not Outcome.HELD:
+    if not beaten and _follows(change, theirs):
         return Plan(at_target=change, taken=tuple(change.fields), wins=change.deletes)  # it has become a fast-forward
     if change.deletes or theirs.deleted:
         return _plan_of_record(change, mine, theirs, rules)
@@ -114,6 +114,13 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
         tuple(made.disputed),
         tuple(made.taken),
     )
+
+
+def _follows(change: Change, theirs: Version) -> bool:
+    """Return whether the change's author had seen all that the target holds. A peer need not show what its tombstone hides."""
+    if theirs.deleted:
+        return not change.deletes and all(change.base.get(name) == theirs.deleted for name in change.fields)
+    return decide(theirs, change, Mode.IF_UNCHANGED).outcome is not Outcome.HELD
 
 
 def is_beaten(change: Change, mine: Version) -> bool:
@@ -132,7 +139,7 @@ def _plan_field(made: _Fields, change: Change, name: str, mine: Version, other: 
     if _equal(own, other) or mine.deleted:
         return  # settled before this run, or on its way as a delete
     if other.stamp > sent.stamp and rules.entity.policy_of(name) is not Policy.MANUAL:
-        return  # only the later author can have seen the other's value: whether they had, the later change tells when it is carried
+        return  # only the later author can have seen the other value; whether they had, the later change will tell
     value, conflict = _settled(change, sent, other, name, rules)
     if not _equal(own, sent) and not (value and _equal(own, value)):  # the source's users have written it anew, or the sync
         if rules.entity.policy_of(name) is not Policy.MANUAL:

@@ -300,3 +300,55 @@ def test_a_repeat_does_not_overrule_what_was_written_on_top_of_it() -> None:
     w.check("x")
     assert w.d_values("x") == w.f_values("x") == {"a": "on top", "b": 0, "c": 0}
     assert kept(w) == []
+
+
+def test_an_edit_on_top_of_one_that_was_carried_and_not_acknowledged_is_no_conflict() -> None:
+    w = world(RIGHT)
+    w.d_save("x", a=1)
+    at(w, "django", 1, failing(Crash()))  # the acknowledgement
+    with pytest.raises(Crash):
+        w.sync(direction="django_to_firestore")
+    w.database.fault = lambda _: None
+    w.clock.tick(3600)
+    w.d_save("x", a=2)
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": 2, "b": 0, "c": 0}
+    assert kept(w) == []
+
+
+def test_an_edit_on_top_of_what_the_other_side_holds_wins_whatever_was_adopted_late_before_it() -> None:
+    w = world(LEFT)
+    w.f_update("x", b="unseen")
+    w.f_delete("x")
+    w.f_set("x", a="anew", b=0, c=0)
+    w.deliver(2)
+    w.sync()
+    w.d_save("x", b="D")
+    w.sync()
+    w.deliver_all()
+    w.f_update("x", b="on top")
+    w.settle()
+    w.check("x")
+    assert (w.d_values("x") or {})["b"] == "on top"
+
+
+@pytest.mark.parametrize("when", ["django", "django did"])
+def test_an_edit_during_a_reconcile_wins_over_what_its_author_saw(when: str) -> None:
+    seen: list[Any] = []
+    for call in itertools.count(1):
+        w = world(RIGHT)
+        w.f_set("x", a="blind", b=0, c=0)
+
+        def edit(w: World = w) -> None:
+            seen.append((w.d_values("x") or {})["a"])
+            w.d_save("x", a="on top")
+
+        at(w, when, call, edit)
+        w.reconcile()
+        if len(seen) < call:
+            break
+        w.settle()
+        w.check("x")
+        assert (w.d_values("x") or {})["a"] == ("on top" if seen[-1] == "blind" else "blind"), call
+    assert {0, "blind"} == set(seen)

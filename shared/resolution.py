@@ -98,7 +98,7 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
         return _plan_of_rest(change, mine, theirs, rules)
     if not theirs.known:
         return Plan(by_last_write=change)
-    if not beaten and _follows(change, theirs):
+    if not beaten and not any(_is_moved_on(change, name, mine, rules) for name in change.fields) and _follows(change, theirs):
         return Plan(at_target=change, taken=tuple(change.fields), wins=change.deletes)  # it has become a fast-forward
     if change.deletes or theirs.deleted:
         return _plan_of_record(change, mine, theirs, rules)
@@ -128,11 +128,19 @@ def is_beaten(change: Change, mine: Version) -> bool:
     return change.deletes and mine.known and mine.deleted is None
 
 
+def _is_moved_on(change: Change, name: str, mine: Version, rules: Rules) -> bool:
+    """Return whether the source holds something later than what it sent, which may wait for somebody's decision over what the
+    target holds."""
+    own = mine.fields.get(name)
+    return rules.entity.policy_of(name) is Policy.MANUAL and own is not None and own.stamp > change.fields[name].stamp
+
+
 def _plan_field(made: _Fields, change: Change, name: str, mine: Version, other: Value | None, rules: Rules) -> None:
     """Plan for one field, of which the target holds `other`."""
     sent = change.fields[name]
     own = mine.fields.get(name, sent)
-    if other is None or (change.base.get(name) == other.stamp and sent.stamp != other.stamp):
+    follows = other is not None and change.base.get(name) == other.stamp and sent.stamp != other.stamp
+    if other is None or (follows and not _is_moved_on(change, name, mine, rules)):
         made.target[name] = sent
         made.taken.append(name)
         return

@@ -490,3 +490,21 @@ def test_an_edit_of_another_field_does_not_bring_back_a_record_that_a_conflict_i
     w.settle()
     w.check("x")
     assert w.d_values("x") == {"a": "F", "b": "later", "c": 0}
+
+
+def test_what_a_late_delete_adopts_does_not_get_past_the_conflict_of_what_was_written_since() -> None:
+    w = mixed(a=MANUAL)
+    w.d_save("x", a=0, b=0, c=0)
+    w.settle()
+    w.f_update("x", a="unseen")
+    w.f_delete("x")
+    w.f_set("x", a="anew", b=0, c=0)
+    w.deliver(2)
+    w.sync()
+    [id] = conflict_ids(w)
+    w.settle()
+    assert conflict_ids(w) == [id]
+    assert (w.d_values("x") or {})["a"] == 0
+    decide(w, id=id, keep=side_of(w, id, "anew"))
+    w.settle()
+    w.check("x")

@@ -35,11 +35,13 @@ class Letters:
 
 
 class Operator:
-    """Calls `resolve_conflict` and `replay_dead_letters`. `unfinished` are the decisions whose call has had no answer yet."""
+    """Calls `resolve_conflict` and `replay_dead_letters`. `unfinished` are the decisions whose call has had no answer yet,
+    `notes` what the ledger is to hear of one once it has been made, by whichever call."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.unfinished: dict[str, dict[str, Any]] = {}
+        self.notes: dict[str, list[Callable[[], None]]] = {}
         self.resolved: Counter[str] = Counter()
 
     def conflicts(self, *statuses: str) -> dict[str, Mapping[str, Any]]:
@@ -66,7 +68,7 @@ class Operator:
         id, stage = asked["id"], self.stage
         self.unfinished[id] = asked
         found = stage.rows("sync_conflicts").get(id)
-        note = _note(stage, found, asked) if found else (lambda: None)
+        self.notes.setdefault(id, []).extend([_note(stage, found, asked)] if found else [])
         before = self.resolved[id]
 
         def work() -> None:
@@ -75,7 +77,7 @@ class Operator:
                 stage.network.say(f"  {id} is resolved: {asked}")
                 self.unfinished.pop(id, None)
                 self._count(id, before, asked)
-                note()
+                self._noted(id)
             except SyncError as error:
                 self._failed(id, error)
 
@@ -92,6 +94,14 @@ class Operator:
             raise AssertionError("an answer holds a value or a key")
         if isinstance(error, ANSWERS):
             self.unfinished.pop(id, None)
+            if (
+                self.stage.rows("sync_conflicts").get(id, {}).get("status") == "resolved"
+            ):  # an earlier call did it, and was cut off
+                self._noted(id)
+
+    def _noted(self, id: str) -> None:
+        for note in self.notes.pop(id, []):
+            note()
 
     def replay(self, entity: str) -> Actor:
         """Let a call begin that replays an entity's dead letters."""

@@ -6,12 +6,12 @@ first, then at the target, and only then is the queue entry done with: whatever 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from shared.mapping import Entity
-from shared.model import Change, Json, Outcome, Policy, Problem, Record, RecordId, Result, Stamp, Version
+from shared.model import Action, Change, Json, Outcome, Policy, Problem, Record, RecordId, Result, Stamp, Version
 from shared.peers.base import Peer
 from shared.policy import Mode
 from shared.resolution import Plan, Rules, Sides, is_beaten, plan
@@ -44,6 +44,7 @@ def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Chan
     results |= way.apply(target, [change for change in guarded if change.id not in beaten])
     held = [change for change in guarded if change.id in beaten or results[change.id].outcome is Outcome.HELD]
     settled = _settle(way, held) if held else {}
+    way.apply(source, _later_deletes(run, guarded, results))
     told = {each.id for result in results.values() for each in result.conflicts if each.open}
     if told:
         target.settle(run.order.run_id, sorted(told))
@@ -55,6 +56,14 @@ def _is_guarded(entity: Entity | None, change: Change) -> bool:
         return False
     policies = {entity.policy_of(name) for name in change.fields} | {entity.policy}  # any change may meet a deleted record
     return policies != {Policy.LAST_WRITE_WINS}
+
+
+def _later_deletes(run: Run, guarded: Iterable[Change], results: Mapping[str, Result]) -> Iterator[Change]:
+    """Yield the later deletes that the target holds already, for the source: their own entries may have been held and be done."""
+    for change in guarded:
+        deleted = results[change.id].deleted if change.id in results and change.deletes else None
+        if run.pair.entities[change.record.entity].policy is Policy.MANUAL and deleted and deleted > (change.deleted or ""):
+            yield Change(change.id, change.record, Action.DELETE, {}, {}, deleted)
 
 
 def _beaten(source: Peer, guarded: Iterable[Change]) -> set[str]:

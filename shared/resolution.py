@@ -211,9 +211,16 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
 
 
 def _plan_of_rest(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
-    """Plan for what a delete carried with it, without the delete."""
+    """Plan for what a beaten delete carried with it, without the delete. What had beaten it may be a resolution that was cut off
+    before it came to the target: where the values are the same, the target is to hold the stamps too."""
     rest = _part(change, list(change.fields))
-    return plan(rest, mine, theirs, rules) if rest else Plan()
+    made = plan(rest, mine, theirs, rules) if rest else Plan()
+    alike = {name: own for name, own in mine.fields.items() if _is_newer_stamp(own, theirs.fields.get(name))}
+    return made if made.at_target or theirs.deleted else replace(made, at_target=onto(change, Version(alike), theirs))
+
+
+def _is_newer_stamp(own: Value, other: Value | None) -> bool:
+    return other is not None and own.stamp > other.stamp and same(own.value, other.value)
 
 
 def _unseen_at_target(change: Change, theirs: Version) -> list[Conflict]:

@@ -508,3 +508,18 @@ def test_what_a_late_delete_adopts_does_not_get_past_the_conflict_of_what_was_wr
     decide(w, id=id, keep=side_of(w, id, "anew"))
     w.settle()
     w.check("x")
+
+
+def test_two_deletes_of_which_one_was_held_leave_the_same_tombstone() -> None:
+    w = world(MANUAL)
+    w.f_delete("x")
+    w.f_set("x", a="anew")
+    w.deliver(1)
+    w.clock.tick(2)
+    w.d_delete("x")
+    w.sync()
+    w.f_delete("x")
+    w.settle()
+    tombstone = w.firestore.read([w.id("x")])[0].version.deleted
+    assert w.d_values("x") == w.f_values("x") is None
+    assert tombstone == w.django.version(w.id("x")).deleted

@@ -352,3 +352,14 @@ def test_an_edit_during_a_reconcile_wins_over_what_its_author_saw(when: str) -> 
         w.check("x")
         assert (w.d_values("x") or {})["a"] == ("on top" if seen[-1] == "blind" else "blind"), call
     assert {0, "blind"} == set(seen)
+
+
+def test_a_record_brought_back_has_the_same_stamps_on_both_sides_though_it_was_edited_meanwhile() -> None:
+    w = world(RIGHT)
+    w.f_update("x", a="F")
+    w.d_delete("x")
+    at(w, "django did", 3, lambda: w.f_update("x", c="meanwhile"))  # Django has the record again, Firestore's is as it was
+    w.sync(direction="django_to_firestore")
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": "F", "b": 0, "c": "meanwhile"}

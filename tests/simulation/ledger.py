@@ -122,8 +122,8 @@ class Ledger:
 
     def proposed(self, record: RecordId, name: str, value: Any) -> Write:
         """Return the write of a value that somebody decides on. It may be nowhere until they are told that it is done."""
-        made = self.writes[record, name, canonical(value)] = Write(record, name, canonical(value), exempt=True)
-        return made
+        made = Write(record, name, canonical(value), exempt=True)
+        return self.writes.setdefault(made.key, made)
 
     def follows(self, one: Write, other: Write) -> bool:
         """Return whether the author of one of the two had seen the other, or what was made of it."""

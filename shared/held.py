@@ -6,15 +6,15 @@ first, then at the target, and only then is the queue entry done with: whatever 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from shared.mapping import Entity
-from shared.model import Change, Json, Outcome, Policy, Problem, Record, RecordId, Result, Stamp, Version
+from shared.model import Action, Change, Json, Outcome, Policy, Problem, Record, RecordId, Result, Stamp, Version
 from shared.peers.base import Peer
 from shared.policy import Mode
-from shared.resolution import Plan, Rules, Sides, plan
+from shared.resolution import Plan, Rules, Sides, is_beaten, plan
 from shared.run import Run
 
 MOVED = Problem("busy", "the record was written while its conflict was settled; the next run looks again")
@@ -40,9 +40,11 @@ def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Chan
     guarded = [change for change in changes if _is_guarded(run.pair.entities.get(change.record.entity), change)]
     ids = {change.id for change in guarded}
     results = way.apply(target, [change for change in changes if change.id not in ids], Mode.LWW)
-    results |= way.apply(target, guarded)
-    held = [change for change in guarded if results[change.id].outcome is Outcome.HELD]
+    beaten = _beaten(source, guarded)
+    results |= way.apply(target, [change for change in guarded if change.id not in beaten])
+    held = [change for change in guarded if change.id in beaten or results[change.id].outcome is Outcome.HELD]
     settled = _settle(way, held) if held else {}
+    way.apply(source, _later_deletes(run, guarded, results))
     told = {each.id for result in results.values() for each in result.conflicts if each.open}
     if told:
         target.settle(run.order.run_id, sorted(told))
@@ -52,8 +54,24 @@ def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Chan
 def _is_guarded(entity: Entity | None, change: Change) -> bool:
     if entity is None or entity.policies == {Policy.LAST_WRITE_WINS}:
         return False
-    policies = {entity.policy_of(name) for name in change.fields} | ({entity.policy} if change.deletes else set())
+    policies = {entity.policy_of(name) for name in change.fields} | {entity.policy}  # any change may meet a deleted record
     return policies != {Policy.LAST_WRITE_WINS}
+
+
+def _later_deletes(run: Run, guarded: Iterable[Change], results: Mapping[str, Result]) -> Iterator[Change]:
+    """Yield the later deletes that the target holds already, for the source: their own entries may have been held and be done."""
+    for change in guarded:
+        deleted = results[change.id].deleted if change.id in results and change.deletes else None
+        if run.pair.entities[change.record.entity].policy is Policy.MANUAL and deleted and deleted > (change.deleted or ""):
+            yield Change(change.id, change.record, Action.DELETE, {}, {}, deleted)
+
+
+def _beaten(source: Peer, guarded: Iterable[Change]) -> set[str]:
+    """Return the ids of deletes that are beaten at their own side. What beat one may be in a conflict by now, so that the delete
+    must not go through alone, as if the record were gone at its own side."""
+    deletes = [change for change in guarded if change.deletes]
+    own = _versions(source.read(list(dict.fromkeys(change.record for change in deletes)))) if deletes else {}
+    return {change.id for change in deletes if is_beaten(change, own.get(change.record, Version()))}
 
 
 def _without_open_conflicts(result: Result) -> Result:
@@ -65,7 +83,7 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
     """Return what became of held changes, by id, once their conflicts are kept and what settles them is written."""
     run, records = way.run, list(dict.fromkeys(change.record for change in held))
     mine, theirs = (_versions(peer.read(records)) for peer in (way.source, way.target))
-    plans = {each.id: _plan(way, _past_refusals(way, each), mine, theirs) for each in held}
+    plans = {each.id: _plan(way, _past_own_edits(_past_refusals(way, each), theirs), mine, theirs) for each in held}
     run.store.keep_conflicts(
         run.pair.name, [each for made in plans.values() for each in made.conflicts], run.order.run_id, run.now()
     )
@@ -77,7 +95,8 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
     for change in held:
         parts = [part[change.id] for part in (at_source, at_target, by_last_write) if change.id in part]
         results[change.id] = _result(change, plans[change.id], parts, theirs.get(change.record, Version()))
-        _supersede(run, change, plans[change.id], moved=any(part.outcome is Outcome.HELD for part in parts))
+        gone = change.deletes and any(part.deleted for part in parts)
+        _supersede(run, change, plans[change.id], gone, moved=any(part.outcome is Outcome.HELD for part in parts))
     return results
 
 
@@ -88,6 +107,21 @@ def _past_refusals(way: _Way, change: Change) -> Change:
     base = {name: _reached(refused.get(name, {}), each) for name, each in change.base.items()}
     seen = {name: _reached(refused.get(name, {}), each) for name, each in change.deleted_base.items()}
     return replace(change, base=base, deleted_base={name: each for name, each in seen.items() if each})
+
+
+def _past_own_edits(change: Change, theirs: Mapping[RecordId, Version]) -> Change:
+    """Return the change based on what the target holds where one of the edits that it is made of was made on top of that, or is
+    that: it was carried alone before, and the acknowledgement was lost. Who edited after that had seen it."""
+    held = theirs.get(change.record, Version())
+    state = {name: held.deleted or held.fields[name].stamp for name in change.fields if held.deleted or name in held.fields}
+    seen = {name: stamp for name, stamp in state.items() if any(stamp in _stamps_in(edit, name) for edit in change.edits)}
+    return replace(change, base={**change.base, **seen})
+
+
+def _stamps_in(edit: Change, name: str) -> set[Stamp | None]:
+    """Return what an edit's author had seen of a field and what they made of it."""
+    made = {edit.fields[name].stamp, edit.base.get(name)} if name in edit.fields else set()
+    return {*made, edit.deleted} if edit.deleted else made
 
 
 def _reached(refused: Mapping[Stamp, Stamp | None], base: Stamp | None) -> Stamp | None:
@@ -103,8 +137,12 @@ def _plan(way: _Way, change: Change, mine: Mapping[RecordId, Version], theirs: M
         return way.run.store.value_replaced(pair.name, change.record, name, stamp) if stamp else None
 
     rules = Rules(pair.entities[change.record.entity], Sides(way.source.name, way.target.name, pair.left.name), base)
-    own = mine.get(change.record, Version(change.fields, change.deleted if change.deletes else None))
-    return plan(change, own, theirs.get(change.record, Version()), rules)
+    return plan(change, _own(change, mine), theirs.get(change.record, Version()), rules)
+
+
+def _own(change: Change, mine: Mapping[RecordId, Version]) -> Version:
+    """Return what the source holds of the change's record by now."""
+    return mine.get(change.record, Version(change.fields, change.deleted if change.deletes else None))
 
 
 def _versions(records: Iterable[Record]) -> dict[RecordId, Version]:
@@ -138,15 +176,14 @@ def _result(change: Change, made: Plan, parts: Sequence[Result], theirs: Version
     return answer(outcome=last.outcome if last and only_last else Outcome.STALE)
 
 
-def _supersede(run: Run, change: Change, made: Plan, moved: bool) -> None:
-    """Close the conflicts of a record that have been overtaken by what was written since; `moved`: this change's too."""
+def _supersede(run: Run, change: Change, made: Plan, gone: bool, moved: bool) -> None:
+    """Close the conflicts of a record that have been overtaken by what was written since, in any field where the record is `gone`
+    on both sides; `moved`: this change's too."""
     if moved:
         run.store.supersede_conflicts([each.id for each in made.conflicts], run.now())
     if moved or Policy.MANUAL not in run.pair.entities[change.record.entity].policies:
         return
     still = {each.id for each in made.conflicts if each.open}
     old = [each.conflict for each in run.store.open_conflicts(run.pair.name, change.record)]
-    fields = None if change.deletes else set(change.fields)
-    run.store.supersede_conflicts(
-        [each.id for each in old if each.id not in still and (fields is None or each.field in fields)], run.now()
-    )
+    anew = {*change.fields, *(each.field for each in made.conflicts)}
+    run.store.supersede_conflicts([each.id for each in old if each.id not in still and (gone or each.field in anew)], run.now())

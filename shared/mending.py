@@ -18,6 +18,7 @@ from shared.report import Comparison, Tally
 from shared.run import Run
 
 NO_REASON = Problem("malformed", "the other side named no reason")
+ROUNDS = 3
 Records = dict[RecordId, Record]
 
 
@@ -84,7 +85,11 @@ class Mender:
         different = self._compared(batch, before, ends)
         if not different or self.drain is None:
             return True
-        if self.drain(run):
+        for _ in range(
+            ROUNDS
+        ):  # until what was read has been carried: sent whole, an edit does not tell what it was made on top of
+            if not self.drain(run):
+                break
             before = _read_both(run, different, ends)
         if run.report.left_over:
             self.found.waiting += len(different)

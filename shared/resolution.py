@@ -93,9 +93,12 @@ class _Fields:
 
 def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
     """Return what to do with a change that its target held: `mine` is what its source holds by now, `theirs` its target."""
+    beaten = is_beaten(change, mine)
+    if beaten and (theirs.deleted or not theirs.known or rules.entity.policy in {Policy.LAST_WRITE_WINS, Policy.MANUAL}):
+        return _plan_of_rest(change, mine, theirs, rules)
     if not theirs.known:
         return Plan(by_last_write=change)
-    if not theirs.deleted and decide(theirs, change, Mode.IF_UNCHANGED).outcome is not Outcome.HELD:
+    if not beaten and not any(_is_moved_on(change, name, mine, rules) for name in change.fields) and _follows(change, theirs):
         return Plan(at_target=change, taken=tuple(change.fields), wins=change.deletes)  # it has become a fast-forward
     if change.deletes or theirs.deleted:
         return _plan_of_record(change, mine, theirs, rules)
@@ -113,18 +116,42 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
     )
 
 
+def _follows(change: Change, theirs: Version) -> bool:
+    """Return whether the change's author had seen all that the target holds. A peer need not show what its tombstone hides."""
+    if theirs.deleted:
+        return not change.deletes and all(change.base.get(name) == theirs.deleted for name in change.fields)
+    return decide(theirs, change, Mode.IF_UNCHANGED).outcome is not Outcome.HELD
+
+
+def is_beaten(change: Change, mine: Version) -> bool:
+    """Return whether a delete is beaten at its own side, by what was written there since or put back."""
+    return change.deletes and mine.known and mine.deleted is None
+
+
+def _is_moved_on(change: Change, name: str, mine: Version, rules: Rules) -> bool:
+    """Return whether the source holds something later than what it sent, which may wait for somebody's decision over what the
+    target holds."""
+    own = mine.fields.get(name)
+    return rules.entity.policy_of(name) is Policy.MANUAL and own is not None and own.stamp > change.fields[name].stamp
+
+
 def _plan_field(made: _Fields, change: Change, name: str, mine: Version, other: Value | None, rules: Rules) -> None:
     """Plan for one field, of which the target holds `other`."""
     sent = change.fields[name]
     own = mine.fields.get(name, sent)
-    if other is None or (change.base.get(name) == other.stamp and sent.stamp != other.stamp):
+    follows = other is not None and change.base.get(name) == other.stamp and sent.stamp != other.stamp
+    if other is None or (follows and not _is_moved_on(change, name, mine, rules)):
         made.target[name] = sent
         made.taken.append(name)
         return
     if _equal(own, other) or mine.deleted:
         return  # settled before this run, or on its way as a delete
+    if other.stamp > sent.stamp and rules.entity.policy_of(name) is not Policy.MANUAL:
+        return  # only the later author can have seen the other value; whether they had, the later change will tell
     value, conflict = _settled(change, sent, other, name, rules)
-    if not _equal(own, sent) and not (value and _equal(own, value)):  # the source's users have written it anew
+    if not _equal(own, sent) and not (value and _equal(own, value)):  # the source's users have written it anew, or the sync
+        if rules.entity.policy_of(name) is not Policy.MANUAL:
+            return  # that, and what the target's users made of it, is in the queues or was carried: both authors may have seen it
         value, conflict = _settled(replace(change, base={}), own, other, name, rules)
     made.conflicts += [conflict] if conflict else []
     if value is None:
@@ -176,12 +203,24 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
         return Plan(conflicts=tuple(replace(each, rule=policy) for each in met), disputed=tuple(names))
     wanted = _record_wanted(change, mine, theirs, stamp, lives=change.deletes is not (winner == sides.source))
     at_source = onto(change, wanted, mine)
-    if change.deletes and mine.deleted is None and at_source:
-        beaten = _part(change, list(change.fields))  # at its own side, by what was written there since
-        return plan(beaten, mine, theirs, rules) if beaten else Plan()
+    if is_beaten(change, mine) and at_source:
+        return _plan_of_rest(change, mine, theirs, rules)
     conflicts = tuple(replace(each, winner=_name(winner, sides), rule=policy, resolution=stamp) for each in met)
     wins = winner == sides.source
     return Plan(at_source, onto(change, wanted, theirs), None, conflicts, (), tuple(change.fields) if wins else (), wins)
+
+
+def _plan_of_rest(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
+    """Plan for what a beaten delete carried with it, without the delete. What had beaten it may be a resolution that was cut off
+    before it came to the target: where the values are the same, the target is to hold the stamps too."""
+    rest = _part(change, list(change.fields))
+    made = plan(rest, mine, theirs, rules) if rest else Plan()
+    alike = {name: own for name, own in mine.fields.items() if _is_newer_stamp(own, theirs.fields.get(name))}
+    return made if made.at_target or theirs.deleted else replace(made, at_target=onto(change, Version(alike), theirs))
+
+
+def _is_newer_stamp(own: Value, other: Value | None) -> bool:
+    return other is not None and own.stamp > other.stamp and same(own.value, other.value)
 
 
 def _unseen_at_target(change: Change, theirs: Version) -> list[Conflict]:

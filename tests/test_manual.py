@@ -441,3 +441,85 @@ class Manual(Schedules):
 
 def test_1_convergence_and_2_no_lost_update_once_somebody_has_decided_on_any_schedule() -> None:
     run_state_machine_as_test(Manual, settings=settings(BOUNDED, max_examples=60))
+
+
+@pytest.mark.parametrize("policies", [{"all": MANUAL}, {"a": MANUAL, "b": MANUAL, "c": MANUAL}])
+def test_a_late_delete_of_a_document_made_anew_leaves_its_conflict_open(policies: Mapping[str, Policy]) -> None:
+    w = mixed(**policies)
+    w.d_save("x", a=0, b=0, c=0)
+    w.settle()
+    w.f_delete("x")
+    w.f_set("x", a="anew", b=0, c=0)
+    w.deliver(1)
+    w.sync()
+    [id] = conflict_ids(w)
+    w.settle()  # the delete's event comes: its author's side has the record again
+    assert conflict_ids(w) == [id]
+    assert (w.d_values("x"), w.f_values("x")) == ({"a": 0, "b": 0, "c": 0}, {"a": "anew", "b": 0, "c": 0})
+    decide(w, id=id, keep=side_of(w, id, "anew"))
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == {"a": "anew", "b": 0, "c": 0}
+
+
+def test_a_late_delete_does_not_close_a_conflict_of_a_document_made_anew() -> None:
+    w = world(MANUAL)
+    w.d_save("x", a="D")
+    w.f_delete("x")
+    w.f_set("x", a="anew", b=0, c=0)
+    w.sync()
+    [id] = conflict_ids(w)
+    w.settle()
+    assert conflict_ids(w) == [id]
+
+
+def test_an_edit_of_another_field_does_not_bring_back_a_record_that_a_conflict_is_about() -> None:
+    w = mixed(all=MANUAL, b=LWW)
+    w.d_save("x", a=0, b=0, c=0)
+    w.settle()
+    w.f_update("x", a="F")
+    w.d_delete("x")
+    w.deliver_all()
+    w.sync()
+    w.f_update("x", b="later")
+    w.settle()
+    assert w.d_values("x") is None
+    for id in conflict_ids(w):
+        with suppress(NotOpen):
+            decide(w, id=id, keep="local" if "value" in row(w, id)["local"] else "incoming")
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == {"a": "F", "b": "later", "c": 0}
+
+
+def test_what_a_late_delete_adopts_does_not_get_past_the_conflict_of_what_was_written_since() -> None:
+    w = mixed(a=MANUAL)
+    w.d_save("x", a=0, b=0, c=0)
+    w.settle()
+    w.f_update("x", a="unseen")
+    w.f_delete("x")
+    w.f_set("x", a="anew", b=0, c=0)
+    w.deliver(2)
+    w.sync()
+    [id] = conflict_ids(w)
+    w.settle()
+    assert conflict_ids(w) == [id]
+    assert (w.d_values("x") or {})["a"] == 0
+    decide(w, id=id, keep=side_of(w, id, "anew"))
+    w.settle()
+    w.check("x")
+
+
+def test_two_deletes_of_which_one_was_held_leave_the_same_tombstone() -> None:
+    w = world(MANUAL)
+    w.f_delete("x")
+    w.f_set("x", a="anew")
+    w.deliver(1)
+    w.clock.tick(2)
+    w.d_delete("x")
+    w.sync()
+    w.f_delete("x")
+    w.settle()
+    tombstone = w.firestore.read([w.id("x")])[0].version.deleted
+    assert w.d_values("x") == w.f_values("x") is None
+    assert tombstone == w.django.version(w.id("x")).deleted

@@ -251,7 +251,7 @@ def test_the_fields_of_a_delete_that_was_beaten_at_its_own_side_are_settled_all_
 
 
 def test_an_edit_at_the_source_while_its_conflict_is_settled_leaves_the_target_alone() -> None:
-    w = staged(RIGHT, "edit/edit", "django")
+    w = staged(RIGHT, "edit/edit", "firestore")
     target = w.django.version(w.id("x")).fields["a"]
     at(w, "written", 1, lambda: w.f_update("x", a="newer"))  # the conflict is kept, nothing is settled yet
     tally = w.sync(direction="firestore_to_django").directions["firestore_to_django"]
@@ -273,3 +273,93 @@ def test_a_whole_record_that_was_refused_once_tells_nothing_of_what_its_values_w
     w.settle()
     w.check("x")
     assert w.d_values("x") == w.f_values("x") == {"a": "F", "b": 0, "c": 0}
+
+
+def test_what_the_target_made_on_top_of_a_resolution_wins_over_what_the_resolution_came_of() -> None:
+    w = world(RIGHT)
+    w.d_delete("x")
+    w.f_update("x", a="F")
+    w.sync(direction="django_to_firestore")  # brings the record back, while Firestore's own edit waits
+    w.d_save("x", a="newer")
+    w.sync(direction="firestore_to_django")
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": "newer", "b": 0, "c": 0}
+
+
+def test_a_repeat_does_not_overrule_what_was_written_on_top_of_it() -> None:
+    w = world(LEFT)
+    w.d_save("x", a="D")
+    at(w, "django", 1, failing(Crash()))  # carried, and not acknowledged
+    with pytest.raises(Crash):
+        w.sync(direction="django_to_firestore")
+    w.database.fault = lambda _: None
+    w.clock.tick(3600)
+    w.f_update("x", a="on top")
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": "on top", "b": 0, "c": 0}
+    assert kept(w) == []
+
+
+def test_an_edit_on_top_of_one_that_was_carried_and_not_acknowledged_is_no_conflict() -> None:
+    w = world(RIGHT)
+    w.d_save("x", a=1)
+    at(w, "django", 1, failing(Crash()))  # the acknowledgement
+    with pytest.raises(Crash):
+        w.sync(direction="django_to_firestore")
+    w.database.fault = lambda _: None
+    w.clock.tick(3600)
+    w.d_save("x", a=2)
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": 2, "b": 0, "c": 0}
+    assert kept(w) == []
+
+
+def test_an_edit_on_top_of_what_the_other_side_holds_wins_whatever_was_adopted_late_before_it() -> None:
+    w = world(LEFT)
+    w.f_update("x", b="unseen")
+    w.f_delete("x")
+    w.f_set("x", a="anew", b=0, c=0)
+    w.deliver(2)
+    w.sync()
+    w.d_save("x", b="D")
+    w.sync()
+    w.deliver_all()
+    w.f_update("x", b="on top")
+    w.settle()
+    w.check("x")
+    assert (w.d_values("x") or {})["b"] == "on top"
+
+
+@pytest.mark.parametrize("when", ["django", "django did"])
+def test_an_edit_during_a_reconcile_wins_over_what_its_author_saw(when: str) -> None:
+    seen: list[Any] = []
+    for call in itertools.count(1):
+        w = world(RIGHT)
+        w.f_set("x", a="blind", b=0, c=0)
+
+        def edit(w: World = w) -> None:
+            seen.append((w.d_values("x") or {})["a"])
+            w.d_save("x", a="on top")
+
+        at(w, when, call, edit)
+        w.reconcile()
+        if len(seen) < call:
+            break
+        w.settle()
+        w.check("x")
+        assert (w.d_values("x") or {})["a"] == ("on top" if seen[-1] == "blind" else "blind"), call
+    assert {0, "blind"} == set(seen)
+
+
+def test_a_record_brought_back_has_the_same_stamps_on_both_sides_though_it_was_edited_meanwhile() -> None:
+    w = world(RIGHT)
+    w.f_update("x", a="F")
+    w.d_delete("x")
+    at(w, "django did", 3, lambda: w.f_update("x", c="meanwhile"))  # Django has the record again, Firestore's is as it was
+    w.sync(direction="django_to_firestore")
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": "F", "b": 0, "c": "meanwhile"}

@@ -10,7 +10,7 @@ from typing import Any
 from syncqueue.adoption import Known
 
 from shared.canonical import canonical
-from shared.model import RecordId
+from shared.model import Policy, RecordId
 from shared.naming import state_id
 from shared.native import loaded
 from simulation.entities import GROUPS, MORE, NOTES, THINGS
@@ -37,7 +37,7 @@ def end(stage: Stage) -> Books:
     """Let everything come to rest; return the closed books, or raise Violated."""
     quiesce(stage)
     _same_on_both_sides(stage, _excused(stage))
-    if stage.operator.conflicts("open"):
+    if _undecided(stage):
         _books(stage, _excused(stage))
         everything_decided(stage)
     excused = _excused(stage)
@@ -100,9 +100,19 @@ def everything_decided(stage: Stage) -> None:
             stage.network.go_on(stage.operator.decide(id, SIDES[number % 2]), None)
         calls_again(stage)
         _runs_to_rest(stage)
-        if not stage.operator.conflicts("open"):
+        if not _undecided(stage):
             return
     raise Violated("conflicts stay open however often somebody decides them")
+
+
+def _undecided(stage: Stage) -> bool:
+    """Return whether anything is open that can be decided: a side may hold what the other refuses, and no decision mends that."""
+    excused = _excused(stage)
+    return any(_record_of(row) not in excused for row in stage.operator.conflicts("open").values())
+
+
+def _record_of(row: Any) -> RecordId:
+    return RecordId(row["entity"], row["key"], row["tenant"])
 
 
 def _must(stage: Stage, work: str) -> Any:
@@ -119,9 +129,7 @@ def _no_echo(stage: Stage) -> None:
     for origin, stamps in (("firestore", theirs), ("django", mine)):
         if any(not stamp.endswith("|" + origin) for stamp in stamps):
             raise Violated(f"an echo: {origin} queued what was written at the other side")
-    deleted = Counter(
-        RecordId(row["entity"], row["key"], row["tenant"]) for row in stage.rows("sync_queue").values() if row["deleted"]
-    )
+    deleted = Counter(_record_of(row) for row in stage.rows("sync_queue").values() if row["deleted"])
     if not stage.toggled and not deleted <= stage.ledger.deletes:  # a document with nothing synced in it counts as deleted
         raise Violated("an echo: firestore queued a delete that nobody made")
 
@@ -190,7 +198,7 @@ def _disputes(stage: Stage) -> dict[RecordId, frozenset[str]]:
     """Return, by record, the fields that lie in an open conflict: there alone the sides may differ."""
     found: dict[RecordId, frozenset[str]] = {}
     for row in stage.operator.conflicts("open").values():
-        record = RecordId(row["entity"], row["key"], row["tenant"])
+        record = _record_of(row)
         found[record] = found.get(record, frozenset()) | {row["field"]}
     return found
 
@@ -229,7 +237,7 @@ def _found(stage: Stage, excused: set[RecordId]) -> Found:
         mine, theirs = _keys(record, stage.office.values(record)), _keys(record, stage.clients.values(record))
         both |= mine & theirs
         one |= mine | theirs if record in excused else set()
-    return Found(both, one, _in_conflicts(stage), _in_letters(stage, excused), _declared(stage))
+    return Found(both, one, _in_conflicts(stage), _in_letters(stage, excused), _declared(stage), *_overruled(stage))
 
 
 def _keys(record: RecordId, values: Any) -> set[Key]:
@@ -238,27 +246,27 @@ def _keys(record: RecordId, values: Any) -> set[Key]:
 
 def _in_conflicts(stage: Stage) -> set[Key]:
     """Return every value that lies in a conflict."""
-    kept = set()
-    for row in stage.rows("sync_conflicts").values():
-        record = RecordId(row["entity"], row["key"], row["tenant"])
-        for side in (row["local"], row["incoming"]):
-            if "value" in side:
-                kept.add((record, row["field"], canonical(loaded(row["field"], side["value"]))))
-    return kept
+    return {key for row in stage.rows("sync_conflicts").values() for side in SIDES for key in _lies_in(row, side)}
+
+
+def _lies_in(row: Any, side: str) -> list[Key]:
+    """Return what a conflict holds of a side: a value, or nothing where that was a delete."""
+    if "value" not in row[side]:
+        return []
+    return [(_record_of(row), row["field"], canonical(loaded(row["field"], row[side]["value"])))]
 
 
 def _declared(stage: Stage) -> set[Key]:
     """Return the values that a declared side of a first load has put over later ones."""
     rows = [row for row in stage.rows("sync_conflicts").values() if row["rule"] == "initial_winner"]
-    return {
-        (
-            RecordId(row["entity"], row["key"], row["tenant"]),
-            row["field"],
-            canonical(loaded(row["field"], row[row["winner"]]["value"])),
-        )
-        for row in rows
-        if "value" in row[row["winner"]]
-    }
+    return {key for row in rows for key in _lies_in(row, row["winner"])}
+
+
+def _overruled(stage: Stage) -> tuple[set[tuple[RecordId, str]], set[RecordId]]:
+    """Return the fields with a conflict that did not fall to the last write, and the records with such a one about a delete."""
+    rows = [row for row in stage.rows("sync_conflicts").values() if row["rule"] != Policy.LAST_WRITE_WINS]
+    of_deletes = {_record_of(row) for row in rows if any("value" not in row[side] for side in SIDES)}
+    return {(_record_of(row), row["field"]) for row in rows}, of_deletes
 
 
 def _falsely_met(stage: Stage) -> list[Any]:
@@ -271,7 +279,7 @@ def _falsely_met(stage: Stage) -> list[Any]:
 
 
 def _met(stage: Stage, row: Any) -> list[Any]:
-    record = RecordId(row["entity"], row["key"], row["tenant"])
+    record = _record_of(row)
     values = [loaded(row["field"], side.get("value")) for side in (row["local"], row["incoming"])]
     return [stage.ledger.of(record, row["field"], value) for value in values]
 
@@ -290,7 +298,7 @@ def _in_letters(stage: Stage, excused: set[RecordId]) -> set[Key]:
         if label == "pending" and record in excused:
             kept |= _keys(record, entry["fields"])
     for row in stage.rows("sync_queue").values():
-        record = RecordId(row["entity"], row["key"], row["tenant"])
+        record = _record_of(row)
         if row["sync_status"] == "pending" and record in excused:
             kept |= _keys(record, {name: loaded(name, value) for name, value in row["fields"].items()})
     return kept

@@ -19,10 +19,15 @@ COMMON = MARK + "0"
 """How values begin that many write; nobody can tell whose one is, so no account is kept of it."""
 
 
+Key = tuple[RecordId, str, str]
+"""A record, a field and a value in canonical JSON."""
+
+
 @dataclass(slots=True, eq=False)
 class Write:
     """One value that one user wrote. `over` are the writes by authors who had it before them, `deleted`: a deleter had,
-    `slight`: it was not adopted yet when it was last overwritten or deleted at its own side, so it may leave no trace."""
+    `slight`: it was not adopted yet when it was last overwritten or deleted at its own side, so it may leave no trace,
+    `blind`: it came in a document written whole, so the sync cannot tell what its author had seen."""
 
     record: RecordId
     field: str
@@ -30,33 +35,32 @@ class Write:
     over: list[Write | None] = field(default_factory=list)
     deleted: bool = False
     slight: bool = False
+    blind: bool = False
     exempt: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.record, self.field, self.text
 
     @property
     def may_be_gone(self) -> bool:
         """Whether it may have left no trace at all, so that what it replaced may be there again."""
         return self.exempt or self.slight
 
-    @property
-    def stands(self) -> bool:
-        """Whether this write, or one on top of it, cannot have been lost."""
-        return not self.may_be_gone or any(each is not None and each.stands for each in self.over)
-
-
-Key = tuple[RecordId, str, str]
-"""A record, a field and a value in canonical JSON."""
-
 
 @dataclass(frozen=True)
 class Found:
     """The values that are to be found in the end: at both sides, at one of a record with a dead letter, in conflicts, in
-    dead letters; `declared` are those that a declared side of a first load has put over later ones."""
+    dead letters; `declared` are those that a declared side of a first load has put over later ones, `overruled` the fields
+    with a conflict under a policy, `revived` the records with one of a value and a delete."""
 
     both: set[Key]
     one: set[Key]
     conflicts: set[Key]
     letters: set[Key]
     declared: set[Key]
+    overruled: set[tuple[RecordId, str]]
+    revived: set[RecordId]
 
 
 class Ledger:
@@ -87,12 +91,20 @@ class Ledger:
         """Return the write that a value is from; None where there is no account of it."""
         return None if value is None else self.writes.get((record, name, canonical(value)))
 
-    def wrote(self, record: RecordId, before: Mapping[str, Any] | None, fields: Mapping[str, Any], unseen: Iterable[str]) -> None:
-        """Note that somebody wrote `fields` with `before` in front of them, in which `unseen` were not adopted yet."""
+    def wrote(
+        self,
+        record: RecordId,
+        before: Mapping[str, Any] | None,
+        fields: Mapping[str, Any],
+        unseen: Iterable[str],
+        blind: bool = False,
+    ) -> None:
+        """Note that somebody wrote `fields` with `before` in front of them, in which `unseen` were not adopted yet; `blind`: they
+        wrote the whole document anew."""
         for name, value in fields.items():
             made = None
             if isinstance(value, int | list) or (isinstance(value, str) and _tells(value)):
-                made = Write(record, name, canonical(value))
+                made = Write(record, name, canonical(value), blind=blind)
                 self.writes[record, name, made.text] = made
             old = self.of(record, name, (before or {}).get(name))
             if old is not None and old is not made:
@@ -113,8 +125,8 @@ class Ledger:
 
     def proposed(self, record: RecordId, name: str, value: Any) -> Write:
         """Return the write of a value that somebody decides on. It may be nowhere until they are told that it is done."""
-        text = canonical(value)
-        return self.writes.setdefault((record, name, text), Write(record, name, text, exempt=True))
+        made = Write(record, name, canonical(value), exempt=True)
+        return self.writes.setdefault(made.key, made)
 
     def follows(self, one: Write, other: Write) -> bool:
         """Return whether the author of one of the two had seen the other, or what was made of it."""
@@ -131,7 +143,7 @@ class Ledger:
         return Counter(self._fate(write, found) for write in self.writes.values())
 
     def _fate(self, write: Write, found: Found) -> str:
-        key = (write.record, write.field, write.text)
+        key = write.key
         if key in found.both:
             return "held by both sides"
         if write.over or write.deleted:
@@ -154,10 +166,10 @@ class Ledger:
         return [each for each in may_rise if self._replaced(each, found)]
 
     def _replaced(self, write: Write, found: Found) -> bool:
-        """Return whether somebody replaced the value for good: by one that stands and that the other side has not refused."""
+        """Return whether somebody replaced the value for good."""
         decided = write.record in self.decisions
-        standing = (each for each in write.over if each is not None and each.stands and not (decided and _is_deleted(each)))
-        return any((each.record, each.field, each.text) not in found.letters for each in standing)
+        later = (each for each in write.over if each is not None and not (decided and _is_deleted(each)))
+        return any(_stands(each, found) for each in later)
 
 
 def _tells(value: str) -> bool:
@@ -168,6 +180,22 @@ def _tells(value: str) -> bool:
 def _is_deleted(write: Write) -> bool:
     """Return whether somebody deleted a value, or what was made of it."""
     return any(each.deleted for each in (write, *_on_top(write)))
+
+
+def _stands(write: Write, found: Found) -> bool:
+    """Return whether a write has replaced what was there for good: it, or one on top of it, cannot have been lost, the other side
+    has not refused it, and no policy has overruled it."""
+    if write.key in found.letters or _is_overruled(write, found):
+        return False
+    return not write.may_be_gone or any(_stands(each, found) for each in write.over if each is not None)
+
+
+def _is_overruled(write: Write, found: Found) -> bool:
+    """Return whether a policy may have put a write aside with what came after it: a document written whole, of which the sync
+    cannot know what its author had seen, or a delete, where the record lives on as the other side had it."""
+    chain = (write, *_on_top(write))
+    blind = (write.record, write.field) in found.overruled and any(each.blind for each in chain)
+    return blind or (write.record in found.revived and any(each.deleted for each in chain))
 
 
 def _on_top(write: Write) -> list[Write]:

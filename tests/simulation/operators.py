@@ -37,11 +37,13 @@ class Letters:
 
 
 class Operator:
-    """Calls `resolve_conflict` and `replay_dead_letters`. `unfinished` are the decisions whose call has had no answer yet."""
+    """Calls `resolve_conflict` and `replay_dead_letters`. `unfinished` are the decisions whose call has had no answer yet,
+    `notes` what the ledger is to hear of one once it has been made, by whichever call."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.unfinished: dict[str, dict[str, Any]] = {}
+        self.notes: dict[str, list[Callable[[], None]]] = {}
         self.resolved: Counter[str] = Counter()
         self.decided: dict[str, Write] = {}
         """The values of their own that operators have decided for, by conflict."""
@@ -70,7 +72,7 @@ class Operator:
         id, stage = asked["id"], self.stage
         self.unfinished[id] = asked
         found = stage.rows("sync_conflicts").get(id)
-        note = _note(stage, found, asked) if found else (lambda: None)
+        self.notes.setdefault(id, []).extend([_note(stage, found, asked)] if found else [])
         made = stage.ledger.of(_record(found), found["field"], asked["value"]) if found and asked["keep"] == "value" else None
         before = self.resolved[id]
 
@@ -83,12 +85,12 @@ class Operator:
                 self.unfinished.pop(id, None)
                 self._count(id, before, asked)
                 self._replaced(id, made)
-                note()
+                self._noted(id)
             except SyncError as error:
                 self._failed(id, error)
             finally:
                 if stage.backend.deletes[f"resolve:{id}"] > deletes:
-                    note()  # it was done, though nobody was told
+                    self._noted(id)  # it was done, though nobody was told
 
         return stage.act(Actor(f"decision of {id[:6]}", work))
 
@@ -111,6 +113,14 @@ class Operator:
             raise AssertionError("an answer holds a value or a key")
         if isinstance(error, ANSWERS):
             self.unfinished.pop(id, None)
+            if (
+                self.stage.rows("sync_conflicts").get(id, {}).get("status") == "resolved"
+            ):  # an earlier call did it, and was cut off
+                self._noted(id)
+
+    def _noted(self, id: str) -> None:
+        for note in self.notes.pop(id, []):
+            note()
 
     def replay(self, entity: str) -> Actor:
         """Let a call begin that replays an entity's dead letters."""

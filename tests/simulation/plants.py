@@ -21,7 +21,7 @@ from shared.peers.layout import Layout
 from shared.peers.rest_queue import RestQueue
 from shared.store import Store
 from simulation import backend as stand_in
-from simulation import operator_plants
+from simulation import operator_plants, policy_plants
 from simulation import simpler_designs as simpler
 from simulation.backend import Backend
 
@@ -333,5 +333,10 @@ PLANTS: dict[str, Plant] = {
         operator_plants.a_letter_is_closed_whatever_became_of_it,
         operator_plants.a_decision_is_begun_once_it_is_noted,
         operator_plants.a_decision_keeps_nothing_of_what_it_replaces,
+        policy_plants.a_resolution_reaches_one_side_alone,
+        policy_plants.a_policy_keeps_nothing_of_what_it_overrules,
+        policy_plants.a_held_change_is_acknowledged_before_its_conflict_is_kept,
+        policy_plants.a_delete_that_was_beaten_goes_through_alone,
+        policy_plants.an_edit_on_top_of_one_of_its_own_is_in_conflict,
     ]
 }

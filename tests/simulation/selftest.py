@@ -25,6 +25,9 @@ LIMITS = {
     "a_creation_trusts_what_was_read_before": 6_000,
     "a_lost_answer_is_taken_for_done": 6_000,
     "a_dead_letter_is_written_after_it_is_acknowledged": 6_000,
+    "a_held_change_is_acknowledged_before_its_conflict_is_kept": 6_000,
+    "a_delete_that_was_beaten_goes_through_alone": 6_000,
+    "an_edit_on_top_of_one_of_its_own_is_in_conflict": 6_000,
 }
 
 

@@ -96,7 +96,7 @@ class Clients:
 
     def set(self, record: RecordId, fields: Mapping[str, Any]) -> None:
         """Write a whole document, blindly: whatever else it held is gone, `_sync` too."""
-        self._note(record, dict.fromkeys(NAMES[record.entity]) | dict(fields))
+        self._note(record, dict.fromkeys(NAMES[record.entity]) | dict(fields), blind=True)
         self.stage.database.client_set(self._path(record), self._native(record, fields))
         self._count_if_emptied(record)
 
@@ -110,9 +110,9 @@ class Clients:
         """A document with neither a value nor an index is no record any more: that was a delete."""
         self.stage.ledger.deletes[record] += self.values(record) is None
 
-    def _note(self, record: RecordId, fields: Mapping[str, Any]) -> None:
+    def _note(self, record: RecordId, fields: Mapping[str, Any], blind: bool = False) -> None:
         held = self.held(record)
-        self.stage.ledger.wrote(record, held.values, fields, held.unseen())
+        self.stage.ledger.wrote(record, held.values, fields, held.unseen(), blind)
 
     def _path(self, record: RecordId) -> str:
         return ENTITIES[record.entity].path(record)

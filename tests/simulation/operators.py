@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +72,11 @@ class Operator:
         id, stage = asked["id"], self.stage
         self.unfinished[id] = asked
         found = stage.rows("sync_conflicts").get(id)
-        self.notes.setdefault(id, []).extend([_note(stage, found, asked)] if found else [])
+        note = _note(stage, found, asked) if found else (lambda: None)
+        earlier = self.notes.get(id, [])
+        self.notes[id] = [*earlier, note]
         made = stage.ledger.of(_record(found), found["field"], asked["value"]) if found and asked["keep"] == "value" else None
         before = self.resolved[id]
-
         deletes = stage.backend.deletes[f"resolve:{id}"]
 
         def work() -> None:
@@ -85,12 +86,12 @@ class Operator:
                 self.unfinished.pop(id, None)
                 self._count(id, before, asked)
                 self._replaced(id, made)
-                self._noted(id)
+                self._noted(id, [note])
             except SyncError as error:
-                self._failed(id, error)
+                self._failed(id, error, earlier)
             finally:
                 if stage.backend.deletes[f"resolve:{id}"] > deletes:
-                    self._noted(id)  # it was done, though nobody was told
+                    self._noted(id, [note])  # it was done, though nobody was told
 
         return stage.act(Actor(f"decision of {id[:6]}", work))
 
@@ -107,19 +108,18 @@ class Operator:
         if made is not None:
             self.decided[id] = made
 
-    def _failed(self, id: str, error: SyncError) -> None:
+    def _failed(self, id: str, error: SyncError, earlier: Sequence[Callable[[], None]]) -> None:
         self.stage.network.say(f"  {id} is not resolved: {error}")
         if MARK in str(error):
             raise AssertionError("an answer holds a value or a key")
         if isinstance(error, ANSWERS):
             self.unfinished.pop(id, None)
-            if (
-                self.stage.rows("sync_conflicts").get(id, {}).get("status") == "resolved"
-            ):  # an earlier call did it, and was cut off
-                self._noted(id)
+            status = self.stage.rows("sync_conflicts").get(id, {}).get("status")
+            self._noted(id, earlier if status == "resolved" else [])  # an earlier call did it, and was cut off
 
-    def _noted(self, id: str) -> None:
-        for note in self.notes.pop(id, []):
+    def _noted(self, id: str, done: Sequence[Callable[[], None]]) -> None:
+        self.notes.pop(id, None)
+        for note in done:
             note()
 
     def replay(self, entity: str) -> Actor:

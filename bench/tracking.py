@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cloudevents.http import CloudEvent
+from flask import Flask
 from google.cloud.firestore_v1.types import firestore as calls
 from google.events.cloud.firestore_v1.types import DocumentEventData
 
@@ -23,6 +24,8 @@ from bench.ceiling import QUEUE
 from bench.ours import warmed
 from bench.raw import RawFirestore, update
 from shared import events
+
+TRACKER = Flask("track_member_changes")
 
 
 def track(raw: RawFirestore, names: list[str]) -> dict[str, list[float]]:
@@ -55,7 +58,12 @@ def _receiving(document: Any) -> Callable[[], None]:
         "time": datetime.now(UTC).isoformat(),
     }
     event = CloudEvent(attributes, body.SerializeToString())
-    return lambda: events.receive(event, "member")
+
+    def receive() -> None:
+        with TRACKER.test_request_context():
+            events.receive(event, "member")
+
+    return receive
 
 
 def _like_adoption(raw: RawFirestore, name: str) -> bytes:

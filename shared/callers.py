@@ -154,6 +154,11 @@ class Callers:
             raise Refused(401, "the token has expired; get a new one")
 
 
+def operator_token(secret: str) -> str:
+    """Return the first token in the secret operator-token with which runs can be asked for."""
+    return next(token for token, caller in _operators(secret) if caller.role is not Role.VIEWER)
+
+
 def _operators(secret: str) -> Iterator[tuple[str, Caller]]:
     """Yield the tokens in the secret: one a line, so that two are valid while one takes the other's place."""
     for number, words in enumerate(filter(None, map(str.split, secret.splitlines())), 1):

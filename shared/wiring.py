@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.breaker import Breaker
-from shared.callers import Callers, accounts_of
+from shared.callers import Callers, accounts_of, operator_token
 from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
 from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
@@ -175,7 +175,7 @@ def tasks() -> Tasks | None:
     url, account = os.environ.get("FUNCTIONS_URL"), os.environ.get("TASK_ACCOUNT")
     if not url:
         raise ConfigError("the environment", ["FUNCTIONS_URL is not set; it is what a task's function is called under"])
-    return CloudTasks(client, queue, url, account, lambda: secrets().get("operator-token"))
+    return CloudTasks(client, queue, url, account, lambda: operator_token(secrets().get("operator-token")))
 
 
 @cache

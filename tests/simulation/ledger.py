@@ -74,8 +74,8 @@ class Ledger:
         self.chosen: set[Key] = set()
         """The values that somebody chose when they decided a conflict: these may be back though they were replaced."""
         self.decisions: set[RecordId] = set()
-        """Records in which somebody chose a value. One that a side has deleted is brought back as the other side has it: what
-        was written at the first before it was deleted there is in a conflict at most."""
+        """Records that a side had deleted when somebody decided a conflict. They may be brought back as the other side has
+        them: what was written at the first before it was deleted there is in a conflict at most."""
 
     def value(self) -> str:
         """Return a value that nobody has written yet."""

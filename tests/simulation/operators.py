@@ -146,13 +146,13 @@ def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Cal
     """Return what notes in the ledger that a decision was made. What its author has before them is what is held now."""
     record, name, ledger = _record(row), row["field"], stage.ledger
     held = [stage.office.values(record), stage.clients.values(record)]
-    if asked["keep"] == "value":
+    if None in held:
         ledger.decisions.add(record)
+    if asked["keep"] == "value":
         made = ledger.proposed(record, name, asked["value"])
         return lambda: setattr(made, "exempt", False)
     side = row[asked["keep"]]
     if "value" in side:
-        ledger.decisions.add(record)
         ledger.brought_back(record, name, loaded(name, side["value"]))
 
     def deleted() -> None:

@@ -337,6 +337,5 @@ PLANTS: dict[str, Plant] = {
         policy_plants.a_policy_keeps_nothing_of_what_it_overrules,
         policy_plants.a_held_change_is_acknowledged_before_its_conflict_is_kept,
         policy_plants.a_delete_that_was_beaten_goes_through_alone,
-        policy_plants.an_edit_on_top_of_one_of_its_own_is_in_conflict,
     ]
 }

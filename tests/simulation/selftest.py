@@ -27,7 +27,6 @@ LIMITS = {
     "a_dead_letter_is_written_after_it_is_acknowledged": 6_000,
     "a_held_change_is_acknowledged_before_its_conflict_is_kept": 6_000,
     "a_delete_that_was_beaten_goes_through_alone": 6_000,
-    "an_edit_on_top_of_one_of_its_own_is_in_conflict": 6_000,
 }
 
 

@@ -146,7 +146,7 @@ def _plan_field(made: _Fields, change: Change, name: str, mine: Version, other: 
         return
     if _equal(own, other) or mine.deleted:
         return  # settled before this run, or on its way as a delete
-    if other.stamp > sent.stamp and rules.entity.policy_of(name) is not Policy.MANUAL:
+    if other.stamp > sent.stamp and rules.entity.policy_of(name) in {Policy.LEFT_WINS, Policy.RIGHT_WINS}:
         return  # only the later author can have seen the other value; whether they had, the later change will tell
     value, conflict = _settled(change, sent, other, name, rules)
     if not _equal(own, sent) and not (value and _equal(own, value)):  # the source's users have written it anew, or the sync

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared import decision, replay, resolve
+from shared import replay, resolve
 from shared.model import Change, Outcome
 
 
@@ -39,11 +39,6 @@ def a_decision_counts_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
 def a_letter_is_closed_whatever_became_of_it(patch: pytest.MonkeyPatch) -> None:
     words = {Outcome.INVALID: "replayed", Outcome.RETRY: "replayed"}
     patch.setattr(replay, "_WORDS", replay._WORDS | words)
-
-
-def a_decision_is_begun_once_it_is_noted(patch: pytest.MonkeyPatch) -> None:
-    """So what a side refuses is never told as refused."""
-    patch.setattr(decision.Case, "begun", property(lambda case: bool(case.kept.notes.get("resolving"))))
 
 
 def a_decision_keeps_nothing_of_what_it_replaces(patch: pytest.MonkeyPatch) -> None:

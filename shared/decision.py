@@ -95,10 +95,18 @@ def case_of(kept: Kept, held: Mapping[str, Version], names: tuple[str, ...], at:
     chosen, intent = _chosen(kept, asked, list(held.values())), _intent(kept)
     seen = [stamp for version in held.values() for stamp in _stamps(version)]
     seen += [*_met(kept), *([parse_stamp(intent["stamp"])] if intent else [])]
-    goes_on = intent.get("chosen") == _fingerprint(chosen)
+    goes_on = intent.get("chosen") == _fingerprint(chosen) and not _is_taken(kept, held, intent["stamp"], chosen)
     stamp = parse_stamp(intent["stamp"]) if goes_on else stamp_after(at, origin, seen)
     whole = any(version.deleted and version.deleted < stamp for version in held.values())
     return Case(kept, held, chosen, stamp, names, whole or (goes_on and bool(intent["whole"])))
+
+
+def _is_taken(kept: Kept, held: Mapping[str, Version], stamp: str, chosen: Side) -> bool:
+    """Return whether a side holds another value under the stamp that was noted. A user's edit may get the same one where clocks
+    are behind: nobody had told that side of the decision yet."""
+    there = (version.fields.get(kept.conflict.field) for version in held.values())
+    of_that_stamp = [each for each in there if each is not None and each.stamp == stamp]
+    return any(not isinstance(chosen, Value) or not same(each.value, chosen.value) for each in of_that_stamp)
 
 
 def _stamps(version: Version) -> list[Stamp]:

@@ -12,7 +12,7 @@ from test_policies import EDITED, KINDS, LWW, MANUAL, kept, staged, watched
 from world import World
 
 from shared.errors import BadRequest, NotOpen, Transient
-from shared.model import Outcome, Problem, Result
+from shared.model import Action, Change, Outcome, Problem, Result, Value
 
 
 def settled(kind: str, later: str) -> tuple[World, str]:
@@ -218,3 +218,18 @@ def test_a_delete_that_was_cut_off_and_written_over_deletes_nothing_more(kind: s
     assert both(w) == {"a": "anew", "b": "other", "c": "anew"}
     decide(w, **asked)
     assert (w.d_values("x"), w.f_values("x")) == (None, None)
+
+
+def test_a_users_edit_that_got_the_stamp_of_a_decision_that_was_cut_off_is_not_taken_for_it() -> None:
+    """Django's clock is behind, and nobody had told it of the decision: the next stamp after all that it has seen is the same."""
+    w, id = settled("edit/edit", "django")
+    cut_off(w, "django", 2, id=id, keep="value", value="decided")
+    noted = row(w, id)["resolving"]["stamp"]
+    edit = Change(
+        "edit", w.id("x"), Action.UPDATE, {"a": Value("edited", noted)}, {"a": w.django.version(w.id("x")).fields["a"].stamp}
+    )
+    w.django.apply([edit], "a user")
+    w.django._enqueue(edit)
+    assert decide(w, id=id, keep="value", value="decided")["stamp"] > noted
+    assert both(w) == {"a": "decided", "b": 0, "c": 0}
+    assert "edited" in values_kept(w)

@@ -279,8 +279,8 @@ def the_log_says_who(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("shared.log.Log.record", lambda self, record: {"entity": record.entity, "record": record.key})
 
 
-# Planted and not found by 6,000 seeds, so not enforced here: simpler_designs.a_creation_trusts_what_was_read_before. A schedule in
-# test_counterexamples.py finds it.
+# Planted and not found by 6,000 seeds, so not enforced here: simpler_designs.a_creation_trusts_what_was_read_before. One schedule
+# of test_counterexamples.py finds it.
 PLANTS: dict[str, Plant] = {
     plant.__name__: plant
     for plant in [

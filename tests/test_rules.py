@@ -64,6 +64,7 @@ interests                   -       glcu  glcu    glcud      glcu      glcu    g
 branches/RVK/events         -       glcu  glcu    glcud      glcu      glcu    glcu      glcu
 sync_runs                   -       -     -       -          -         gl      gl        gl
 sync_leases                 -       -     -       -          -         gl      gl        gl
+sync_statistics             -       -     -       -          -         gl      gl        gl
 sync_queue                  -       -     -       -          -         -       gl        gl
 sync_conflicts              -       -     -       -          -         -       gl        gl
 sync_dead_letters           -       -     -       -          -         -       gl        gl

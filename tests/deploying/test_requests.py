@@ -93,6 +93,7 @@ def test_indexes_and_ttl_policies_are_asked_for_once(tree: Path, google: Google,
         f"members/fields/_sync.hash{mask}": {"indexConfig": single, "name": f"{members}/_sync.hash"},
         f"sync_runs/fields/expire_at{mask}": {"indexConfig": {}, "name": f"{runs}/expire_at"},
         f"sync_runs/fields/expire_at{ttl}": {"ttlConfig": {}, "name": f"{runs}/expire_at"},
+        f"sync_runs/fields/result{mask}": {"indexConfig": {}, "name": f"{runs}/result"},
     }
     before = len(google.calls)
     only(tree, env, "indexes")

@@ -31,7 +31,7 @@ RUN_SECONDS = 120
 CONFIG = {
     "kind: rest_queue": "kind: rest_queue\n    breaker_seconds: 1",
     "token: secret:django-token": f"token: secret:django-token\n    timeout_seconds: {PATIENCE}\n    attempts: 3",
-    "right: firestore": "right: firestore\n    limits: {page_size: 3}",  # many pages, so that a run has many middles
+    "limits: {shard_threshold: 20000, shards: 16}": "limits: {page_size: 3}",  # many pages, so that a run has many middles
 }
 
 

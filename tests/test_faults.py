@@ -29,7 +29,7 @@ pytestmark = [
 REPLAYED, EDITS = 300, 150
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_nothing_is_lost_whatever_breaks(tmp_path: Path, record_property: Any) -> None:
     seed = int(os.environ.get("BOTHWAYS_SEED") or SystemRandom().randrange(10**6))
     record_property("figures", f"repeat with BOTHWAYS_SEED={seed}")

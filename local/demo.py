@@ -23,8 +23,6 @@ from local.stack import Stack
 
 FOLDER = ROOT / ".local" / "demo"
 MEMBERS = 1000
-PRICES = {"reads": 0.06e-5, "writes": 0.18e-5, "deletes": 0.02e-5}
-"""US dollars an operation: Firestore Standard, list price of nam5."""
 RENAMED = {"birth_date": "birthDate", "paid_until": "paidUntil", "joined_at": "joinedAt"}
 
 
@@ -57,19 +55,13 @@ class Demo:
             figures = (tally[each] for each in ("read", "applied", "superseded", "conflicts", "dead_letters", "waiting"))
             table.add_row(name.replace("_to_", " to ").title(), *map(str, figures))
         self.console.print(table)
-        billed = result["billed"]
-        operations = ", ".join(f"{number} {name}" for name, number in billed.items())
-        self.console.print(f"{result['seconds']:.1f} s; Firestore bills {operations}: about ${cost(billed):.5f}")
+        operations = ", ".join(f"{number} {name}" for name, number in result["billed"].items())
+        self.console.print(f"{result['seconds']:.1f} s; Firestore bills {operations}: about ${result['cost']['amount']:.5f}")
 
     def wait_for_trackers(self, number: int) -> None:
         """Wait until the triggers have queued what was edited in Firestore."""
         pending = self.front_end.collection("sync_queue").where(filter=FieldFilter("sync_status", "==", "pending"))
         wait_until(lambda: len(list(pending.stream())) >= number, f"queueing {number} edits by the triggers", 60)
-
-
-def cost(billed: Mapping[str, int]) -> float:
-    """Return what the operations cost in US dollars."""
-    return sum(PRICES[name] * number for name, number in billed.items())
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -95,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
         "run": moved["directions"],
         "conflicts": moved["conflicts"],
         "billed": moved["billed"],
-        "usd": round(cost(moved["billed"]), 6),
+        "usd": moved["cost"]["amount"],
         "second_run_moved": sum(tally["read"] for tally in again["directions"].values()),
         "second_run_billed": again["billed"],
         **checked,

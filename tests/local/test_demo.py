@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.demo import cost, differences, plain
+from local.demo import differences, plain
 from local.process import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,3 @@ def test_every_difference_is_noticed_and_no_value_is_said(mine, theirs, said):
 def test_documents_are_compared_as_they_lie_save_for_nulls_and_the_syncs_own_field():
     when = datetime(2026, 1, 1, 12, 0, 0, 5, UTC)
     assert plain({"a": None, "b": [], "_sync": {}, "c": when, "d": 0}) == {"c": "2026-01-01T12:00:00.000005+00:00", "d": 0}
-
-
-def test_the_price_is_that_of_the_list():
-    assert cost({"reads": 100_000, "writes": 100_000, "deletes": 100_000}) == pytest.approx(0.06 + 0.18 + 0.02)

@@ -12,7 +12,7 @@ from shared.errors import Transient
 from shared.model import Conflict, Json, Policy, RecordId, Side, Stamp, instant, parse_stamp, side_stamp, stamp_time
 from shared.naming import state_id
 from shared.native import loaded
-from shared.peers.documents import ALREADY_EXISTS, OK, Documents, Snapshot, Write
+from shared.peers.documents import ALREADY_EXISTS, LOST_RACE, OK, Documents, Snapshot, Write
 from shared.peers.layout import CONFLICTS, QUEUE, conflict_label, conflict_writes
 from shared.retention import RETENTION
 
@@ -28,8 +28,15 @@ class Kept:
     status: str
     notes: Mapping[str, Any]
     """All that is kept beside the two writes: who resolved it and when, with which stamp, what is under way."""
+    seen: Snapshot
+    """The document that it was read from."""
     left_out: frozenset[str] = frozenset()
     """The sides (`local`, `incoming`) whose value was too large to be kept here; the record itself held it."""
+
+    @property
+    def intent(self) -> Mapping[str, Any]:
+        """What somebody has begun to decide; empty if nothing is under way."""
+        return self.notes.get("resolving") or {}
 
 
 class Conflicts:
@@ -53,10 +60,14 @@ class Conflicts:
         """Close open conflicts whose field was written anew since."""
         self._note({id: {"status": "superseded", "expire_at": now + RETENTION} for id in ids})
 
-    def note_conflict(self, id: str, notes: Mapping[str, Any]) -> None:
-        """Note something of a conflict; None takes a note back."""
+    def note_conflict(self, kept: Kept, notes: Mapping[str, Any]) -> bool:
+        """Note something of a conflict; None takes a note back. Returns False, and notes nothing, if somebody else has noted
+        something of it since it was read."""
         said = {name: note for name, note in notes.items() if note is not None}
-        self._write([Write(f"{CONFLICTS}/{id}", said, tuple(notes), True)])
+        [status] = self.documents.write([Write(kept.seen.path, said, tuple(notes), kept.seen)])
+        if status not in {OK, *LOST_RACE}:
+            raise Transient("Firestore did not take a note of a conflict; the same call goes on with it")
+        return status == OK
 
     def conflict(self, id: str) -> Kept | None:
         """Return a conflict by its id, None if there is none."""
@@ -130,7 +141,7 @@ def _kept(row: Snapshot) -> Kept:
     conflict = Conflict(
         id, record, name, body["winner"], local, incoming, base and parse_stamp(base), body["rule"], body.get("resolution")
     )
-    return Kept(conflict, body["pair"], body["status"], body, left_out)
+    return Kept(conflict, body["pair"], body["status"], body, row, left_out)
 
 
 def _side(name: str, body: Mapping[str, Any]) -> Side:

@@ -65,7 +65,7 @@ class Case:
     @property
     def known(self) -> set[Stamp | None]:
         """The stamps that a side may hold if nobody has written there since."""
-        return {*_met(self.kept), self.stamp, _intent(self.kept).get("stamp")}
+        return {*_met(self.kept), self.stamp, self.kept.intent.get("stamp")}
 
     @property
     def begun(self) -> bool:
@@ -92,7 +92,7 @@ class Case:
 def case_of(kept: Kept, held: Mapping[str, Version], names: tuple[str, ...], at: datetime, origin: str, asked: Decision) -> Case:
     """Return the case of a conflict whose peers hold `held`. Its stamp is later than all of that, or that which was noted
     when the same decision was begun before. BadRequest if what is to be kept is nowhere any more."""
-    chosen, intent = _chosen(kept, asked, list(held.values())), _intent(kept)
+    chosen, intent = _chosen(kept, asked, list(held.values())), kept.intent
     seen = [stamp for version in held.values() for stamp in _stamps(version)]
     seen += [*_met(kept), *([parse_stamp(intent["stamp"])] if intent else [])]
     goes_on = intent.get("chosen") == _fingerprint(chosen) and not _is_taken(kept, held, intent["stamp"], chosen)
@@ -112,10 +112,6 @@ def _is_taken(kept: Kept, held: Mapping[str, Version], stamp: str, chosen: Side)
 def _stamps(version: Version) -> list[Stamp]:
     own = [value.stamp for value in version.fields.values()]
     return [*own, version.deleted] if version.deleted else own
-
-
-def _intent(kept: Kept) -> Mapping[str, Any]:
-    return kept.notes.get("resolving") or {}
 
 
 def _chosen(kept: Kept, asked: Decision, held: Sequence[Version]) -> Side:
@@ -176,11 +172,21 @@ def _unseen(change: Change, case: Case, held: Version) -> Change:
     """Return the change based on the conflict alone, and on nothing that was carried over."""
     name, base = case.conflict.field, dict(change.base)
     base |= {each: None for each, value in change.fields.items() if value.stamp == case.anew}
-    if state_of(held, name) in case.known:
-        return replace(change, base=base)
-    seen = {each: stamp for each, stamp in change.deleted_base.items() if each != name}
-    last = {name: max(_met(case.kept))} if name in base else {}
-    return replace(change, base=base | last, deleted_base=seen)
+    known = state_of(held, name) in case.known
+    last = {name: max(_met(case.kept))} if name in base and not known else {}
+    if change.deleted is None:
+        return replace(change, base=base | last)
+    seen = {each for each, stamp in change.deleted_base.items() if (known if each == name else _was_seen(case, each, stamp))}
+    base = {each: stamp if each in seen else None for each, stamp in base.items()}
+    return replace(change, base=base | last, deleted_base={each: change.deleted_base[each] for each in seen})
+
+
+def _was_seen(case: Case, name: str, stamp: Stamp) -> bool:
+    """Return whether who deleted the record, as is now decided for, had this value of another field before them, or whoever
+    settled the conflict put it there: both sides know it. Who decides had only the conflict before them."""
+    there = [version.fields.get(name) for version in case.held.values()]
+    before = stamp < side_stamp(case.chosen) or stamp == case.conflict.resolution
+    return before and all(each is not None and each.stamp == stamp for each in there)
 
 
 def _is_past(case: Case, held: Version) -> bool:

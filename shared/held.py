@@ -95,7 +95,8 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
     for change in held:
         parts = [part[change.id] for part in (at_source, at_target, by_last_write) if change.id in part]
         results[change.id] = _result(change, plans[change.id], parts, theirs.get(change.record, Version()))
-        gone = change.deletes and any(part.deleted for part in parts)
+        lives = is_beaten(change, mine.get(change.record, Version()))
+        gone = change.deletes and not lives and any(part.deleted for part in parts)
         _supersede(run, change, plans[change.id], gone, moved=any(part.outcome is Outcome.HELD for part in parts))
     return results
 

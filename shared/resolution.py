@@ -173,8 +173,19 @@ def _settled(change: Change, own: Value, other: Value, name: str, rules: Rules) 
     if policy is Policy.MERGE:
         return _merged(met, own, other, rules)
     winner = sides.declared(policy) or sides.left
-    chosen, stamp = own if winner == sides.source else other, after([own.stamp, other.stamp], winner)
-    return Value(chosen.value, stamp), replace(met, winner=_name(winner, sides), resolution=stamp)
+    chosen, stamp = _written_at(winner, own, other, sides), after([own.stamp, other.stamp], winner)
+    return Value(chosen.value, stamp), replace(met, winner="incoming" if chosen is own else "local", resolution=stamp)
+
+
+def _written_at(winner: str, own: Value, other: Value, sides: Sides) -> Value:
+    """Return the one that was written at the peer that wins, whoever holds it by now; the later one, if both were written at one
+    peer: its author had seen the other."""
+    origins = [each.stamp.partition("|")[2] for each in (own, other)]
+    if origins[0] == origins[1]:
+        return later(own, other)
+    if winner in origins:
+        return own if origins[0] == winner else other
+    return own if winner == sides.source else other
 
 
 def _merged(met: Conflict, own: Value, other: Value, rules: Rules) -> tuple[Value, Conflict]:

@@ -48,6 +48,8 @@ def _resolve(pairs: Mapping[str, Pair], store: Store, at: datetime, log: Log, as
     kept = store.conflict(asked.id) if _ID.fullmatch(asked.id) else None
     if kept is None or kept.pair not in pairs or kept.conflict.record.entity not in pairs[kept.pair].entities:
         raise NotFound(f"there is no conflict {asked.id!r}; sync_conflicts lists them, for 30 days after they are settled")
+    if kept.conflict.field not in pairs[kept.pair].entities[kept.conflict.record.entity].by_name:
+        raise NotFound(f"conflict {asked.id} is about the field {kept.conflict.field!r}, which is not synced any more")
     _refuse_if_decided(kept, asked)
     pair, record = pairs[kept.pair], kept.conflict.record
     held = {peer.name: _version(peer, record) for peer in (pair.left, pair.right)}
@@ -56,12 +58,14 @@ def _resolve(pairs: Mapping[str, Pair], store: Store, at: datetime, log: Log, as
         store.supersede_conflicts([asked.id], at)
         raise NotOpen(f"conflict {asked.id} is overtaken: the field was written anew since; the next run tells what of it")
     if case.is_gone:
-        store.note_conflict(asked.id, {"resolving": None})
+        store.note_conflict(kept, {"resolving": None})
         raise NotOpen(f"conflict {asked.id}: what was begun to decide it was written over since; look again")
     changes = changes_of(case)
-    store.note_conflict(asked.id, {"resolving": case.intent | {"by": asked.by}})
-    anew_at = _Writing(case, pair, store, at).write(changes)
-    _mark(case, pair, store, at, asked)
+    intent = case.intent | {"by": asked.by}
+    if not store.note_conflict(kept, {"resolving": intent}):
+        _still_ours(store, asked.id, intent)
+    anew_at = _Writing(case, pair, store, at, intent).write(changes)
+    _mark(case, pair, store, at, asked, intent)
     log("conflict_resolved", f"{asked.keep} was kept", pair=pair.name, field=case.conflict.field, **log.record(record))
     said = {"id": asked.id, "pair": kept.pair, "entity": record.entity, "field": case.conflict.field, "status": "resolved"}
     said |= {"keep": asked.keep, "stamp": case.stamp, "resolved_by": asked.by, "resolved_at": instant(at)}
@@ -77,6 +81,14 @@ def _refuse_if_decided(kept: Kept, asked: Decision) -> None:
         raise NotOpen(f"conflict {id} was settled so by {kept.conflict.rule} at {instant(notes['created_at'])}; keep the other")
 
 
+def _still_ours(store: Store, id: str, intent: Mapping[str, Any]) -> Kept:
+    """Return the conflict as it is kept now; NotOpen if somebody else is deciding it."""
+    kept = store.conflict(id)
+    if kept is None or kept.intent != intent:
+        raise NotOpen(f"conflict {id}: somebody else is deciding it, or has decided it just now; look again")
+    return kept
+
+
 def _version(peer: Peer, record: RecordId) -> Version:
     found = peer.read([record])
     return found[0].version if found else Version()
@@ -90,6 +102,7 @@ class _Writing:
     pair: Pair
     store: Store
     at: datetime
+    intent: Mapping[str, Any]
 
     def write(self, changes: Mapping[str, Change]) -> str | None:
         """Write to both sides, first where only writing tells whether it is taken, and only over what was read of them. Returns
@@ -150,15 +163,21 @@ class _Writing:
 
     def _nothing_written(self, why: SyncError) -> SyncError:
         """Leave the conflict as it was."""
-        self.store.note_conflict(self.case.conflict.id, {"resolving": self.case.kept.notes.get("resolving")})
+        kept = self.store.conflict(self.case.conflict.id)
+        if kept is not None and kept.intent == self.intent:
+            self.store.note_conflict(kept, {"resolving": self.case.kept.notes.get("resolving")})
         return why
 
 
-def _mark(case: Case, pair: Pair, store: Store, at: datetime, asked: Decision) -> None:
+def _mark(case: Case, pair: Pair, store: Store, at: datetime, asked: Decision, intent: Mapping[str, Any]) -> None:
     """Note who decided what; the record's other open conflicts that this decides too are closed."""
-    notes = {"status": "resolved", "winner": "none" if asked.keep == "value" else asked.keep, "rule": "resolved"}
+    notes: dict[str, Any] = {"status": "resolved", "winner": "none" if asked.keep == "value" else asked.keep, "rule": "resolved"}
     notes |= {"resolution": case.stamp, "resolved_by": asked.by, "chosen": asked.keep}
-    store.note_conflict(asked.id, notes | {"resolved_at": at, "note": asked.note, "resolving": None, "expire_at": at + RETENTION})
+    notes |= {"resolved_at": at, "note": asked.note, "resolving": None, "expire_at": at + RETENTION}
+    if not store.note_conflict(_still_ours(store, asked.id, intent), notes):
+        there = store.conflict(asked.id)
+        if there is None or there.conflict.resolution != case.stamp:
+            raise Transient(f"conflict {asked.id}: it was noted anew just now; the same call goes on with it")
     whole = case.whole or not isinstance(case.chosen, Value)
     others = [each.conflict for each in store.open_conflicts(pair.name, case.conflict.record)]
     closed = [each.id for each in others if each.id != asked.id and (whole or each.field == case.conflict.field)]

@@ -30,7 +30,7 @@ def a_decision_counts_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
 
     def early(self: Any, changes: Mapping[str, Change]) -> Any:
         done = {"status": "resolved", "resolved_by": "somebody", "resolved_at": self.at}
-        self.store.note_conflict(self.case.conflict.id, done)
+        self.store.note_conflict(self.store.conflict(self.case.conflict.id), done)
         return write(self, changes)
 
     patch.setattr(resolve._Writing, "write", early)

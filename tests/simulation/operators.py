@@ -83,12 +83,13 @@ class Operator:
             try:
                 resolve({"things": stage.pair}, stage.store, stage.functions_clock, stage.log, Decision(**asked))
                 stage.network.say(f"  {id} is resolved: {asked}")
-                self.unfinished.pop(id, None)
+                if self.unfinished.get(id) is asked:
+                    self.unfinished.pop(id)
                 self._count(id, before, asked)
                 self._replaced(id, made)
                 self._noted(id, [note])
             except SyncError as error:
-                self._failed(id, error, earlier)
+                self._failed(asked, error, earlier)
             finally:
                 if stage.backend.deletes[f"resolve:{id}"] > deletes:
                     self._noted(id, [note])  # it was done, though nobody was told
@@ -108,12 +109,14 @@ class Operator:
         if made is not None:
             self.decided[id] = made
 
-    def _failed(self, id: str, error: SyncError, earlier: Sequence[Callable[[], None]]) -> None:
+    def _failed(self, asked: Mapping[str, Any], error: SyncError, earlier: Sequence[Callable[[], None]]) -> None:
+        id = asked["id"]
         self.stage.network.say(f"  {id} is not resolved: {error}")
         if MARK in str(error):
             raise AssertionError("an answer holds a value or a key")
         if isinstance(error, ANSWERS):
-            self.unfinished.pop(id, None)
+            if self.unfinished.get(id) is asked:
+                self.unfinished.pop(id)
             status = self.stage.rows("sync_conflicts").get(id, {}).get("status")
             self._noted(id, earlier if status == "resolved" else [])  # an earlier call did it, and was cut off
 

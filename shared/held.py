@@ -18,6 +18,7 @@ from shared.resolution import Plan, Rules, Sides, is_beaten, plan
 from shared.run import Run
 
 MOVED = Problem("busy", "the record was written while its conflict was settled; the next run looks again")
+IN_DECISION = Problem("busy", "somebody began to decide a conflict of the record; the call that was cut off is to be made again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,22 @@ def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Chan
     beaten = _beaten(source, guarded)
     results |= way.apply(target, [change for change in guarded if change.id not in beaten])
     held = [change for change in guarded if change.id in beaten or results[change.id].outcome is Outcome.HELD]
-    settled = _settle(way, held) if held else {}
+    settled = {each.id: Result(each.id, Outcome.RETRY, problem=IN_DECISION) for each in held if _is_in_decision(run, each)}
+    held = [change for change in held if change.id not in settled]
+    settled |= _settle(way, held) if held else {}
     way.apply(source, _later_deletes(run, guarded, results))
     told = {each.id for result in results.values() for each in result.conflicts if each.open}
     if told:
         target.settle(run.order.run_id, sorted(told))
     return [settled.get(change.id) or _without_open_conflicts(results[change.id]) for change in changes]
+
+
+def _is_in_decision(run: Run, change: Change) -> bool:
+    """Return whether a decision about the record was begun, and may have been written to one side alone: a change made on top of
+    that meets at the other what is no conflict."""
+    if Policy.MANUAL not in run.pair.entities[change.record.entity].policies:
+        return False
+    return any(each.intent for each in run.store.open_conflicts(run.pair.name, change.record))
 
 
 def _is_guarded(entity: Entity | None, change: Change) -> bool:

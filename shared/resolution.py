@@ -146,6 +146,11 @@ def _plan_field(made: _Fields, change: Change, name: str, mine: Version, other: 
         return
     if _equal(own, other) or mine.deleted:
         return  # settled before this run, or on its way as a delete
+    newer = _superseding(own, other, rules.sides)
+    if newer:
+        made.source[name] = made.target[name] = newer
+        made.taken += [name] if same(newer.value, sent.value) else []
+        return
     if other.stamp > sent.stamp and rules.entity.policy_of(name) in {Policy.LEFT_WINS, Policy.RIGHT_WINS}:
         return  # only the later author can have seen the other value; whether they had, the later change will tell
     value, conflict = _settled(change, sent, other, name, rules)
@@ -161,6 +166,13 @@ def _plan_field(made: _Fields, change: Change, name: str, mine: Version, other: 
     made.taken += [name] if same(value.value, sent.value) else []
 
 
+def _superseding(own: Value, other: Value, sides: Sides) -> Value | None:
+    """Return the later one if the peer that holds it wrote the other one too: whoever wrote the later had that before them, and
+    the other side was left, or put back, with it."""
+    newer, older, holder = (own, other, sides.source) if own.stamp > other.stamp else (other, own, sides.target)
+    return newer if newer.stamp > older.stamp and older.stamp.partition("|")[2] == holder else None
+
+
 def _settled(change: Change, own: Value, other: Value, name: str, rules: Rules) -> tuple[Value | None, Conflict | None]:
     """Return the value that both sides are to hold (None: it waits for somebody), and the conflict if there is one."""
     if same(own.value, other.value):
@@ -173,19 +185,8 @@ def _settled(change: Change, own: Value, other: Value, name: str, rules: Rules) 
     if policy is Policy.MERGE:
         return _merged(met, own, other, rules)
     winner = sides.declared(policy) or sides.left
-    chosen, stamp = _written_at(winner, own, other, sides), after([own.stamp, other.stamp], winner)
-    return Value(chosen.value, stamp), replace(met, winner="incoming" if chosen is own else "local", resolution=stamp)
-
-
-def _written_at(winner: str, own: Value, other: Value, sides: Sides) -> Value:
-    """Return the one that was written at the peer that wins, whoever holds it by now; the later one, if both were written at one
-    peer: its author had seen the other."""
-    origins = [each.stamp.partition("|")[2] for each in (own, other)]
-    if origins[0] == origins[1]:
-        return later(own, other)
-    if winner in origins:
-        return own if origins[0] == winner else other
-    return own if winner == sides.source else other
+    chosen, stamp = own if winner == sides.source else other, after([own.stamp, other.stamp], winner)
+    return Value(chosen.value, stamp), replace(met, winner=_name(winner, sides), resolution=stamp)
 
 
 def _merged(met: Conflict, own: Value, other: Value, rules: Rules) -> tuple[Value, Conflict]:

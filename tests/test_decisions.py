@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from test_invariants import Crash, at, failing
-from test_manual import Refusing, conflict_ids, decide, in_conflict, row, side_of
+from test_manual import Refusing, conflict_ids, decide, held_apart, in_conflict, row, side_of
 from test_policies import EDITED, KINDS, LWW, MANUAL, kept, staged, watched
 from world import World
 
-from shared.errors import BadRequest, NotOpen, Transient
+from shared.errors import BadRequest, NotFound, NotOpen, Transient
 from shared.model import Action, Change, Outcome, Problem, Result, Value
 
 
@@ -233,3 +234,45 @@ def test_a_users_edit_that_got_the_stamp_of_a_decision_that_was_cut_off_is_not_t
     assert decide(w, id=id, keep="value", value="decided")["stamp"] > noted
     assert both(w) == {"a": "decided", "b": 0, "c": 0}
     assert "edited" in values_kept(w)
+
+
+def test_of_two_people_at_one_conflict_who_was_cut_off_may_go_on_and_the_other_looks_again() -> None:
+    w, id = settled("edit/edit", "django")
+    theirs = {"id": id, "keep": "value", "value": "theirs"}
+    at(w, "django did", 1, lambda: cut_off(w, "django did", 2, **theirs))
+    with pytest.raises(NotOpen, match="somebody else is deciding it"):
+        decide(w, id=id, keep="value", value="mine")
+    assert row(w, id)["resolving"]["stamp"] == w.django.version(w.id("x")).fields["a"].stamp
+    decide(w, **theirs)
+    assert both(w) == {"a": "theirs", "b": 0, "c": 0}
+
+
+def test_a_decided_delete_keeps_what_was_written_since_the_conflict_and_who_decides_had_not_before_them() -> None:
+    w, id = settled("edit/delete", "django")
+    w.d_save("x", b="since, at django")
+    w.f_update("x", b="since, in firestore")
+    w.deliver_all()
+    decide(w, id=id, keep=side_of(w, id, "gone"))
+    assert both(w) is None
+    assert {"since, at django", "since, in firestore"} <= values_kept(w)
+
+
+def test_a_conflict_about_a_field_that_is_synced_no_more_is_not_decided() -> None:
+    w, id = settled("edit/edit", "django")
+    entity = w.pair.entities["thing"]
+    fields = tuple(each for each in entity.fields if each.name != "a")
+    w.pair = replace(w.pair, entities={"thing": replace(entity, fields=fields)})
+    with pytest.raises(NotFound, match="the field 'a', which is not synced any more"):
+        decide(w, id=id, keep="incoming")
+
+
+def test_an_edit_on_top_of_a_decision_that_one_side_lacks_waits_for_it() -> None:
+    w = held_apart("edit/delete")
+    [id] = conflict_ids(w)
+    asked = {"id": id, "keep": next(side for side in ("local", "incoming") if "value" in row(w, id)[side])}
+    cut_off(w, "django did", 2, **asked)
+    w.d_save("x", b="on top")
+    assert w.sync(direction="django_to_firestore").directions["django_to_firestore"].waiting == 1
+    assert conflict_ids(w) == [id]
+    decide(w, **asked)
+    assert both(w) is not None and w.f_values("x")["b"] == "on top"

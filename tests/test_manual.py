@@ -523,3 +523,15 @@ def test_two_deletes_of_which_one_was_held_leave_the_same_tombstone() -> None:
     tombstone = w.firestore.read([w.id("x")])[0].version.deleted
     assert w.d_values("x") == w.f_values("x") is None
     assert tombstone == w.django.version(w.id("x")).deleted
+
+
+def test_a_beaten_delete_closes_no_conflict_of_a_record_that_lives_at_its_own_side() -> None:
+    w = world(MANUAL)
+    w.f_delete("x")
+    w.f_set("x", a="anew", b=0, c=0)
+    w.deliver(0)
+    w.d_delete("x")
+    w.sync()
+    w.settle()
+    assert conflict_ids(w)
+    assert (w.d_values("x"), w.f_values("x")) == (None, {"a": "anew", "b": 0, "c": 0})

@@ -363,3 +363,19 @@ def test_a_record_brought_back_has_the_same_stamps_on_both_sides_though_it_was_e
     w.settle()
     w.check("x")
     assert w.d_values("x") == w.f_values("x") == {"a": "F", "b": 0, "c": "meanwhile"}
+
+
+@pytest.mark.parametrize("policy", [LEFT, RIGHT, MANUAL, MERGE])
+def test_what_a_side_was_put_back_with_is_in_no_conflict_with_what_was_made_of_it(policy: Policy) -> None:
+    """A document was lost and put back from Django, which had not been told of Firestore's own edit yet."""
+    w = world(policy)
+    w.f_update("x", a="F")
+    w.deliver_all()
+    del w.database.documents["things/x"]
+    w.d_save("x", b="D")
+    w.sync()
+    w.reconcile()
+    w.settle()
+    w.check("x")
+    assert w.d_values("x") == w.f_values("x") == {"a": "F", "b": "D", "c": 0}
+    assert not kept(w)

@@ -27,7 +27,7 @@ Key = tuple[RecordId, str, str]
 class Write:
     """One value that one user wrote. `over` are the writes by authors who had it before them, `deleted`: a deleter had,
     `slight`: it was not adopted yet when it was last overwritten or deleted at its own side, so it may leave no trace,
-    `blind`: it came in a document written whole, so the sync cannot tell what its author had seen."""
+    `blind`: it came in a document written whole, or was left out of one, so the sync cannot tell what that author had seen."""
 
     record: RecordId
     field: str
@@ -110,6 +110,7 @@ class Ledger:
             if old is not None and old is not made:
                 old.over.append(made)
                 old.slight = old.slight or name in unseen
+                old.blind = old.blind or (blind and made is None)
 
     def deleted(self, record: RecordId, before: Mapping[str, Any] | None, unseen: Iterable[str]) -> None:
         """Note that somebody deleted the record with `before` in front of them."""

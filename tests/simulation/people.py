@@ -90,8 +90,8 @@ def _writes_raw(stage: Stage, word: Word, record: RecordId) -> Any:
 
 
 def _vanishes(stage: Stage, word: Word, record: RecordId) -> Any:
-    if record.entity == "group" or stage.toggled or stage.settings.policy.startswith("manual"):
-        return "nothing"  # an edit that was not synced, or was held, and then vanished, is on its way to nobody
+    if record.entity == "group" or stage.toggled or stage.settings.policy.startswith("manual") or stage.operator.unfinished:
+        return "nothing"  # an edit that was not synced, was held, or was decided for alone, is on its way to nobody
     stage.unrepaired.add("a row vanished")
     return stage.office.vanish(record)
 

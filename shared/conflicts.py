@@ -17,6 +17,8 @@ from shared.peers.layout import CONFLICTS, QUEUE, conflict_label, conflict_write
 from shared.retention import RETENTION
 
 PAGE = 500
+ROUNDS = 5
+"""How often something is noted of a conflict again, where somebody else noted something at the same moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,17 @@ class Conflicts:
             after = rows[-1].path.rpartition("/")[2]
 
     def _note(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
-        self._write([Write(f"{CONFLICTS}/{id}", dict(body), tuple(body), True) for id, body in notes.items()])
+        """Note something of conflicts that nobody has resolved meanwhile: what somebody decided stays."""
+        left = {f"{CONFLICTS}/{id}": dict(body) for id, body in notes.items()}
+        for _ in range(ROUNDS if left else 0):
+            found, _ = self.documents.get(list(left))
+            left = {path: body for path, body in left.items() if found[path].fields.get("status") not in {None, "resolved"}}
+            statuses = self.documents.write([Write(path, body, tuple(body), found[path]) for path, body in left.items()])
+            if any(status not in {OK, *LOST_RACE} for status in statuses):
+                break
+            left = {path: body for (path, body), status in zip(left.items(), statuses, strict=True) if status != OK}
+        if left:
+            raise Transient("Firestore did not take all that was to be noted of conflicts; the next run repeats it")
 
     def _write(self, writes: Sequence[Write]) -> list[int]:
         """Write the sync's own records; those that are there already are no failure."""

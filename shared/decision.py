@@ -183,10 +183,16 @@ def _unseen(change: Change, case: Case, held: Version) -> Change:
 
 def _was_seen(case: Case, name: str, stamp: Stamp) -> bool:
     """Return whether who deleted the record, as is now decided for, had this value of another field before them, or whoever
-    settled the conflict put it there: both sides know it. Who decides had only the conflict before them."""
-    there = [version.fields.get(name) for version in case.held.values()]
-    before = stamp < side_stamp(case.chosen) or stamp == case.conflict.resolution
-    return before and all(each is not None and each.stamp == stamp for each in there)
+    settled the conflict put it there: both sides know it (a peer need not show what its tombstone hides), and it is older than
+    both writes that met. Who decides had only the conflict before them."""
+    conflict = case.conflict
+    before = stamp < side_stamp(case.chosen) and stamp <= min(side_stamp(conflict.local), side_stamp(conflict.incoming))
+    return (before or stamp == conflict.resolution) and all(_knows(version, name, stamp) for version in case.held.values())
+
+
+def _knows(version: Version, name: str, stamp: Stamp) -> bool:
+    value = version.fields.get(name)
+    return version.deleted is not None if value is None else value.stamp == stamp
 
 
 def _is_past(case: Case, held: Version) -> bool:

@@ -49,6 +49,7 @@ def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Chan
     settled |= _settle(way, held) if held else {}
     way.apply(source, _later_deletes(run, guarded, results))
     told = {each.id for result in results.values() for each in result.conflicts if each.open}
+    told -= {each.id for result in settled.values() for each in result.conflicts}  # these are settled once they are kept
     if told:
         target.settle(run.order.run_id, sorted(told))
     return [settled.get(change.id) or _without_open_conflicts(results[change.id]) for change in changes]

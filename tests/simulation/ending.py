@@ -81,13 +81,13 @@ def _runs_to_rest(stage: Stage) -> None:
 def calls_again(stage: Stage) -> None:
     """Make every call of an operator again that had no answer, as they are told to, until it has one."""
     for _ in range(RUNS):
-        for id in list(stage.operator.unfinished):
-            stage.network.go_on(stage.operator.repeat(id), None)
+        for asked in list(stage.operator.unfinished):
+            stage.network.go_on(stage.operator.repeat(asked), None)
         if not stage.operator.unfinished:
             return
         stage.sleep(26 * 3600)
     rows, excused = stage.rows("sync_conflicts"), _excused(stage)
-    asked = {RecordId(rows[id]["entity"], rows[id]["key"], rows[id]["tenant"]) for id in stage.operator.unfinished}
+    asked = {_record_of(rows[each["id"]]) for each in stage.operator.unfinished}
     if not asked <= excused:  # what refers to nothing waits, and so does who brings it back
         raise Violated("a decision has no answer, however often the same call is made")
 

@@ -37,12 +37,12 @@ class Letters:
 
 
 class Operator:
-    """Calls `resolve_conflict` and `replay_dead_letters`. `unfinished` are the decisions whose call has had no answer yet,
+    """Calls `resolve_conflict` and `replay_dead_letters`. `unfinished` are the calls that decide and have had no answer yet,
     `notes` what the ledger is to hear of one once it has been made, by whichever call."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.unfinished: dict[str, dict[str, Any]] = {}
+        self.unfinished: list[dict[str, Any]] = []
         self.notes: dict[str, list[Callable[[], None]]] = {}
         self.resolved: Counter[str] = Counter()
         self.decided: dict[str, Write] = {}
@@ -64,13 +64,14 @@ class Operator:
             return self._call({"id": id, "keep": keep, "value": self.stage.ledger.value(), "again": again})
         return self._call({"id": id, "keep": keep, "again": again})
 
-    def repeat(self, id: str) -> Actor:
+    def repeat(self, asked: dict[str, Any]) -> Actor:
         """Let the same call begin again."""
-        return self._call(self.unfinished[id])
+        return self._call(asked)
 
     def _call(self, asked: dict[str, Any]) -> Actor:
         id, stage = asked["id"], self.stage
-        self.unfinished[id] = asked
+        if asked not in self.unfinished:
+            self.unfinished.append(asked)
         found = stage.rows("sync_conflicts").get(id)
         note = _note(stage, found, asked) if found else (lambda: None)
         earlier = self.notes.get(id, [])
@@ -83,8 +84,7 @@ class Operator:
             try:
                 resolve({"things": stage.pair}, stage.store, stage.functions_clock, stage.log, Decision(**asked))
                 stage.network.say(f"  {id} is resolved: {asked}")
-                if self.unfinished.get(id) is asked:
-                    self.unfinished.pop(id)
+                self._answered(asked)
                 self._count(id, before, asked)
                 self._replaced(id, made)
                 self._noted(id, [note])
@@ -95,6 +95,10 @@ class Operator:
                     self._noted(id, [note])  # it was done, though nobody was told
 
         return stage.act(Actor(f"decision of {id[:6]}", work))
+
+    def _answered(self, asked: dict[str, Any]) -> None:
+        if asked in self.unfinished:
+            self.unfinished.remove(asked)
 
     def _count(self, id: str, before: int, asked: Mapping[str, Any]) -> None:
         self.resolved[id] += 1
@@ -109,16 +113,17 @@ class Operator:
         if made is not None:
             self.decided[id] = made
 
-    def _failed(self, asked: Mapping[str, Any], error: SyncError, earlier: Sequence[Callable[[], None]]) -> None:
+    def _failed(self, asked: dict[str, Any], error: SyncError, earlier: Sequence[Callable[[], None]]) -> None:
         id = asked["id"]
         self.stage.network.say(f"  {id} is not resolved: {error}")
         if MARK in str(error):
             raise AssertionError("an answer holds a value or a key")
         if isinstance(error, ANSWERS):
-            if self.unfinished.get(id) is asked:
-                self.unfinished.pop(id)
+            self._answered(asked)
             status = self.stage.rows("sync_conflicts").get(id, {}).get("status")
             self._noted(id, earlier if status == "resolved" else [])  # an earlier call did it, and was cut off
+        elif asked not in self.unfinished:  # the same call, made twice, was answered once
+            self.unfinished.append(asked)
 
     def _noted(self, id: str, done: Sequence[Callable[[], None]]) -> None:
         self.notes.pop(id, None)

@@ -127,14 +127,15 @@ def operator(stage: Stage, word: Word) -> None:
         return go_on(stage, word)
     kind = word.weighed([(5, "decides"), (2, "brings back"), (3, "calls again"), (2, "replays")])
     statuses = {"decides": ("open",), "brings back": ("settled", "resolved")}.get(kind, ())
-    ids = list(stage.operator.unfinished if kind == "calls again" else stage.operator.conflicts(*statuses))
     if kind == "replays":
         return _go(stage, word, stage.operator.replay(word.pick(stage.settings.entities)))
+    if kind == "calls again":
+        unfinished = stage.operator.unfinished
+        return _go(stage, word, stage.operator.repeat(word.pick(unfinished))) if unfinished else go_on(stage, word)
+    ids = list(stage.operator.conflicts(*statuses))
     if not ids:
         return go_on(stage, word)
     id = ids[word.take(len(ids))]
-    if kind == "calls again":
-        return _go(stage, word, stage.operator.repeat(id))
     _go(stage, word, stage.operator.decide(id, word.pick(("incoming", "local", "value")), word.take(8) == 7))
 
 

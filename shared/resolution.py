@@ -98,6 +98,8 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
         return _plan_of_rest(change, mine, theirs, rules)
     if not theirs.known:
         return Plan(by_last_write=change)
+    if change.deleted and not change.deletes and mine.known and not mine.deleted and not theirs.deleted:
+        return _plan_of_rest(change, mine, theirs, rules)  # the delete is beaten by what it was collapsed with
     if not beaten and not any(_is_moved_on(change, name, mine, rules) for name in change.fields) and _follows(change, theirs):
         return Plan(at_target=change, taken=tuple(change.fields), wins=change.deletes)  # it has become a fast-forward
     if change.deletes or theirs.deleted:
@@ -228,7 +230,15 @@ def _plan_of_rest(change: Change, mine: Version, theirs: Version, rules: Rules) 
     rest = _part(change, list(change.fields))
     made = plan(rest, mine, theirs, rules) if rest else Plan()
     alike = {name: own for name, own in mine.fields.items() if _is_newer_stamp(own, theirs.fields.get(name))}
-    return made if made.at_target or theirs.deleted else replace(made, at_target=onto(change, Version(alike), theirs))
+    stamps = None if theirs.deleted else onto(change, Version(alike), theirs)
+    return replace(made, at_target=_together(made.at_target, stamps))
+
+
+def _together(one: Change | None, other: Change | None) -> Change | None:
+    """Return two changes of one record, for the same peer, as one; where both write a field, the first does."""
+    if one is None or other is None:
+        return one or other
+    return replace(one, fields={**other.fields, **one.fields}, base={**other.base, **one.base})
 
 
 def _is_newer_stamp(own: Value, other: Value | None) -> bool:
@@ -246,14 +256,15 @@ def _unseen_at_target(change: Change, theirs: Version) -> list[Conflict]:
 
 def _unseen_by_target(change: Change, mine: Version, theirs: Version, stamp: Stamp) -> list[Conflict]:
     """Return what the source holds, in this change or besides it, that the target's deleter had not seen. A peer need not show
-    what its tombstone hides: of what it does not, what is older than the delete had been carried there before. What has
-    `stamp` was written by this resolution, before it was cut off."""
+    what its tombstone hides: of what it does not, what is older than the delete had been carried there before, as had what is
+    older than what it shows. What has `stamp` was written by this resolution, before it was cut off."""
     deleted = theirs.deleted or Stamp("")
     found = []
     own = {name: value for name, value in mine.fields.items() if value.stamp != stamp}
     for name, value in {**change.fields, **own}.items():
         hidden = theirs.fields.get(name)
-        known = _equal(hidden, value) if hidden else name not in change.fields and value.stamp < deleted
+        carried = name not in change.fields and value.stamp < (hidden.stamp if hidden else deleted)
+        known = carried or _equal(hidden, value)
         if value.value is not None and not known and change.base.get(name) != deleted:
             found.append(_with_delete(change, name, deleted, value))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from shared.decision import Decision
@@ -42,6 +43,7 @@ class Operator:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.people = count(1)
         self.unfinished: list[dict[str, Any]] = []
         self.notes: dict[str, list[Callable[[], None]]] = {}
         self.resolved: Counter[str] = Counter()
@@ -60,9 +62,8 @@ class Operator:
 
     def decide(self, id: str, keep: str, again: bool = False) -> Actor:
         """Let a call begin that decides a conflict: for a side of it, or for a value of the operator's own."""
-        if keep == "value":
-            return self._call({"id": id, "keep": keep, "value": self.stage.ledger.value(), "again": again})
-        return self._call({"id": id, "keep": keep, "again": again})
+        asked = {"id": id, "keep": keep, "again": again, "by": f"person {next(self.people)}"}
+        return self._call(asked | ({"value": self.stage.ledger.value()} if keep == "value" else {}))
 
     def repeat(self, asked: dict[str, Any]) -> Actor:
         """Let the same call begin again."""
@@ -74,8 +75,8 @@ class Operator:
             self.unfinished.append(asked)
         found = stage.rows("sync_conflicts").get(id)
         note = _note(stage, found, asked) if found else (lambda: None)
-        earlier = self.notes.get(id, [])
-        self.notes[id] = [*earlier, note]
+        earlier = self.notes.get(asked["by"], [])
+        self.notes[asked["by"]] = [*earlier, note]
         made = stage.ledger.of(_record(found), found["field"], asked["value"]) if found and asked["keep"] == "value" else None
         before = self.resolved[id]
         deletes = stage.backend.deletes[f"resolve:{id}"]
@@ -87,12 +88,12 @@ class Operator:
                 self._answered(asked)
                 self._count(id, before, asked)
                 self._replaced(id, made)
-                self._noted(id, [note])
+                self._noted(asked, [note])
             except SyncError as error:
                 self._failed(asked, error, earlier)
             finally:
                 if stage.backend.deletes[f"resolve:{id}"] > deletes:
-                    self._noted(id, [note])  # it was done, though nobody was told
+                    self._noted(asked, [note])  # it was done, though nobody was told
 
         return stage.act(Actor(f"decision of {id[:6]}", work))
 
@@ -120,13 +121,13 @@ class Operator:
             raise AssertionError("an answer holds a value or a key")
         if isinstance(error, ANSWERS):
             self._answered(asked)
-            status = self.stage.rows("sync_conflicts").get(id, {}).get("status")
-            self._noted(id, earlier if status == "resolved" else [])  # an earlier call did it, and was cut off
+            by = self.stage.rows("sync_conflicts").get(id, {}).get("resolved_by")
+            self._noted(asked, earlier if by == asked["by"] else [])  # an earlier call did it, and was cut off
         elif asked not in self.unfinished:  # the same call, made twice, was answered once
             self.unfinished.append(asked)
 
-    def _noted(self, id: str, done: Sequence[Callable[[], None]]) -> None:
-        self.notes.pop(id, None)
+    def _noted(self, asked: Mapping[str, Any], done: Sequence[Callable[[], None]]) -> None:
+        self.notes.pop(asked["by"], None)
         for note in done:
             note()
 

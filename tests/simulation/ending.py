@@ -237,7 +237,9 @@ def _found(stage: Stage, excused: set[RecordId]) -> Found:
         mine, theirs = _keys(record, stage.office.values(record)), _keys(record, stage.clients.values(record))
         both |= mine & theirs
         one |= mine | theirs if record in excused else set()
-    return Found(both, one, _in_conflicts(stage), _in_letters(stage, excused), _declared(stage), _beaten(stage), *_overruled(stage))
+    return Found(
+        both, one, _in_conflicts(stage), _in_letters(stage, excused), _declared(stage), _beaten(stage), *_overruled(stage)
+    )
 
 
 def _keys(record: RecordId, values: Any) -> set[Key]:

@@ -74,8 +74,8 @@ class Operator:
         if asked not in self.unfinished:
             self.unfinished.append(asked)
         found = stage.rows("sync_conflicts").get(id)
-        note = _note(stage, found, asked) if found else (lambda: None)
         earlier = self.notes.get(asked["by"], [])
+        note = _note(stage, found, asked, bool(earlier)) if found else (lambda: None)
         self.notes[asked["by"]] = [*earlier, note]
         made = stage.ledger.of(_record(found), found["field"], asked["value"]) if found and asked["keep"] == "value" else None
         before = self.resolved[id]
@@ -151,12 +151,15 @@ def _record(row: Mapping[str, Any]) -> RecordId:
     return RecordId(row["entity"], row["key"], row["tenant"])
 
 
-def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Callable[[], None]:
-    """Return what notes in the ledger that a decision was made. What its author has before them is what is held now."""
+def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any], repeated: bool) -> Callable[[], None]:
+    """Return what notes in the ledger that a decision was made. What its author has before them is what is held now; with `again`
+    a repeated call decides once more for what it decided before."""
     record, name, ledger = _record(row), row["field"], stage.ledger
     held = [stage.office.values(record), stage.clients.values(record)]
     if None in held:
         ledger.decisions.add(record)
+    if repeated and asked["again"] and asked["keep"] == "value":
+        ledger.brought_back(record, name, asked["value"])
     if asked["keep"] == "value":
         made = ledger.proposed(record, name, asked["value"])
         return lambda: setattr(made, "exempt", False)

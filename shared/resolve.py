@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -53,13 +53,16 @@ def _resolve(pairs: Mapping[str, Pair], store: Store, at: datetime, log: Log, as
     _refuse_if_decided(kept, asked)
     pair, record = pairs[kept.pair], kept.conflict.record
     held = {peer.name: _version(peer, record) for peer in (pair.left, pair.right)}
-    case = case_of(kept, held, pair.entities[record.entity].names, at, pair.left.name, asked)
+    about = held, pair.entities[record.entity].names, at, pair.left.name, asked
+    case = case_of(kept, *about)
     if kept.status == "open" and is_overtaken(case):
         store.supersede_conflicts([asked.id], at)
         raise NotOpen(f"conflict {asked.id} is overtaken: the field was written anew since; the next run tells what of it")
+    if case.is_gone and not asked.again:
+        written = "what was begun to decide it was written over since; look again, and decide anew with `again: true`"
+        raise NotOpen(f"conflict {asked.id}: {written}")
     if case.is_gone:
-        store.note_conflict(kept, {"resolving": None})
-        raise NotOpen(f"conflict {asked.id}: what was begun to decide it was written over since; look again")
+        case = case_of(replace(kept, notes={**kept.notes, "resolving": None}), *about)
     changes = changes_of(case)
     intent = case.intent | {"by": asked.by}
     if not store.note_conflict(kept, {"resolving": intent}):

@@ -90,7 +90,7 @@ class Operator:
                 self._replaced(id, made)
                 self._noted(asked, [note])
             except SyncError as error:
-                self._failed(asked, error, earlier)
+                self._failed(asked, error, earlier, made)
             finally:
                 if stage.backend.deletes[f"resolve:{id}"] > deletes:
                     self._noted(asked, [note])  # it was done, though nobody was told
@@ -114,15 +114,17 @@ class Operator:
         if made is not None:
             self.decided[id] = made
 
-    def _failed(self, asked: dict[str, Any], error: SyncError, earlier: Sequence[Callable[[], None]]) -> None:
+    def _failed(self, asked: dict[str, Any], error: SyncError, earlier: Sequence[Callable[[], None]], made: Write | None) -> None:
         id = asked["id"]
         self.stage.network.say(f"  {id} is not resolved: {error}")
         if MARK in str(error):
             raise AssertionError("an answer holds a value or a key")
         if isinstance(error, ANSWERS):
             self._answered(asked)
-            by = self.stage.rows("sync_conflicts").get(id, {}).get("resolved_by")
-            self._noted(asked, earlier if by == asked["by"] else [])  # an earlier call did it, and was cut off
+            done = self.stage.rows("sync_conflicts").get(id, {}).get("resolved_by") == asked["by"]
+            if done:  # an earlier call did it, and was cut off
+                self._replaced(id, made)
+            self._noted(asked, earlier if done else [])
         elif asked not in self.unfinished:  # the same call, made twice, was answered once
             self.unfinished.append(asked)
 

@@ -123,7 +123,7 @@ def _is_deleted_since(change: Change, mine: Mapping[RecordId, Version], theirs: 
     """Return whether the record lives at the target alone, by a delete that comes later in the queue: what the tombstone hides at
     one side has to be hidden at the other, in case the record comes back."""
     deleted, held = (there.get(change.record, Version()) for there in (mine, theirs))
-    return bool(change.fields) and change.deleted is None and deleted.deleted is not None and held.known and not held.deleted
+    return bool(change.fields) and not change.deletes and deleted.deleted is not None and held.known and not held.deleted
 
 
 def _past_refusals(way: _Way, change: Change) -> Change:

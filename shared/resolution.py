@@ -209,7 +209,13 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     sides, policy = rules.sides, rules.entity.policy
     winner = sides.declared(policy) or (sides.target if change.deletes else sides.source)  # `merge`: the edit lives
     stamp = after([*change.stamps, *_stamps(theirs)], winner)
-    met = _unseen_at_target(change, theirs, policy) if change.deletes else _unseen_by_target(change, mine, theirs, stamp, policy)
+    if change.deletes:
+        met = [
+            each for each in _unseen_at_target(change, theirs, policy) if not _is_from(sides.source, each.local, change.deleted)
+        ]
+    else:
+        unseen = _unseen_by_target(change, mine, theirs, stamp, policy)
+        met = [each for each in unseen if not _is_from(sides.target, each.incoming, theirs.deleted)]
     gone = theirs.deleted and (change.deletes or mine.deleted not in {None, stamp})
     if gone or policy is Policy.LAST_WRITE_WINS or (policy is Policy.MANUAL and not met):
         return Plan(by_last_write=change)
@@ -272,6 +278,11 @@ def _unseen_by_target(change: Change, mine: Version, theirs: Version, stamp: Sta
         if tells and not known and change.base.get(name) != deleted:
             found.append(_with_delete(change, name, deleted, value))
     return found
+
+
+def _is_from(peer: str, side: Side, deleted: Stamp | None) -> bool:
+    """Return whether a value was written at the peer where the record was deleted later: who deleted it had it before them."""
+    return deleted is not None and side_stamp(side) < deleted and side_stamp(side).partition("|")[2] == peer
 
 
 def _is_disputed(value: Value, deleted: Stamp, policy: Policy) -> bool:

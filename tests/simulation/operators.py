@@ -44,6 +44,8 @@ class Operator:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.people = count(1)
+        self.stuck: set[str] = set()
+        """Who was told that what they bring back refers to what is not there."""
         self.unfinished: list[dict[str, Any]] = []
         self.notes: dict[str, list[Callable[[], None]]] = {}
         self.resolved: Counter[str] = Counter()
@@ -119,6 +121,8 @@ class Operator:
         self.stage.network.say(f"  {id} is not resolved: {error}")
         if MARK in str(error):
             raise AssertionError("an answer holds a value or a key")
+        asked_for = "(reference: " in str(error)
+        (self.stuck.add if asked_for else self.stuck.discard)(asked["by"])
         if isinstance(error, ANSWERS):
             self._answered(asked)
             done = self.stage.rows("sync_conflicts").get(id, {}).get("resolved_by") == asked["by"]

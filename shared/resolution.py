@@ -266,14 +266,15 @@ def _unseen_at_target(change: Change, theirs: Version, policy: Policy) -> list[C
 
 def _unseen_by_target(change: Change, mine: Version, theirs: Version, stamp: Stamp, policy: Policy) -> list[Conflict]:
     """Return what the source holds, in this change or besides it, that the target's deleter had not seen. A peer need not show
-    what its tombstone hides: of what it does not, what is older than the delete had been carried there before. What has
-    `stamp` was written by this resolution, before it was cut off."""
+    what its tombstone hides: of what it does not, what is older than the delete, and than this change, had been carried there
+    before. What has `stamp` was written by this resolution, before it was cut off."""
     deleted = theirs.deleted or Stamp("")
     found = []
     own = {name: value for name, value in mine.fields.items() if value.stamp != stamp}
     for name, value in {**change.fields, **own}.items():
         hidden = theirs.fields.get(name)
-        known = _equal(hidden, value) if hidden else name not in change.fields and value.stamp < deleted
+        carried = name not in change.fields and value.stamp < deleted and value.stamp <= change.latest
+        known = _equal(hidden, value) if hidden else carried
         tells = value.value is not None or _is_disputed(value, deleted, policy)
         if tells and not known and change.base.get(name) != deleted:
             found.append(_with_delete(change, name, deleted, value))

@@ -34,6 +34,8 @@ from shared.tokens import firebase_claims, google_claims
 
 AT_ONCE = 2
 """Parts of a page: one waits for Firestore while the other is worked out."""
+BESIDE = 3
+"""Steps of a run at once: two pages being applied, and one being fetched or acknowledged."""
 CERTIFICATE_SECONDS = 5
 """How long to wait for Google's certificates."""
 
@@ -217,7 +219,7 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         entities={each.name: each for each in spec.mapped()},
         sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
-        beside=partial(ThreadPoolExecutor, 1, "beside"),
+        beside=partial(ThreadPoolExecutor, BESIDE, "beside"),
         breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
         quota=documents().quota,
     )

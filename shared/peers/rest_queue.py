@@ -114,6 +114,11 @@ class RestQueue:
         return wire.result_from_json(row, change, self.entities[change.record.entity].from_backend)
 
     @property
+    def takes_turns(self) -> bool:
+        """Yes: a backend may have unique values and references."""
+        return True
+
+    @property
     def foresees(self) -> bool:
         """No: only applying a change tells."""
         return False

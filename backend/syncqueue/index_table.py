@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
 from typing import Any
 
 from django.db import connections
@@ -99,8 +100,8 @@ def _texts(known: Known) -> tuple[str, str, str | None, str]:
 
 
 def _map(texts: Mapping[str, str]) -> str:
-    """Return names of fields with stamps or fingerprints as JSON: none of them has anything to escape."""
-    return "{" + ",".join([f'"{name}":"{text}"' for name, text in texts.items()]) + "}"
+    """Return names of fields with stamps or fingerprints as JSON; neither of those has anything to escape."""
+    return "{" + ",".join([f'{encode_basestring(name)}:"{text}"' for name, text in texts.items()]) + "}"
 
 
 def _page_row(pk: int, stamps: str, prints: str, hidden: str | None, deleted: str) -> str:

@@ -5,6 +5,7 @@ A change is acknowledged last, when everything that came of it is kept; so a run
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ class Begun:
 
 Found = Callable[[Peer, Sequence[Conflict]], None]
 NEARLY_AT_ONCE = timedelta(hours=1)
+FIRST_PAGES_AHEAD = 3
 
 
 def sync(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log) -> Report:
@@ -86,14 +88,23 @@ def carry(run: Run, source: Peer, target: Peer, tally: Tally, found: Found | Non
     """
     tried_before = run.beside.submit(run.store.waiting, run.pair.name, source.name)
     scopes = [replace(run.pair.scope, entities=(entity,), page_size=run.page_size) for entity in run.pair.scope.entities]
-    queues = [source.changes(scope) for scope in scopes]
-    first = [_ahead(run, pages) for pages in queues]
-    for scope, pages, ahead in zip(scopes, queues, first, strict=True):
-        for begun in _applied(run, run.way(source, target, scope), _pages(run, pages, ahead)):
+    for scope, pages in zip(scopes, _queues(run, source, scopes), strict=True):
+        for begun in _applied(run, run.way(source, target, scope), pages):
             tally.add(_finish(run, source, target, begun, tried_before.result(), found))
         run.wait()
         if run.report.stopped_by:
             return
+
+
+def _queues(run: Run, source: Peer, scopes: Sequence[Scope]) -> Iterator[Iterator[Page]]:
+    """Yield the pages of each scope's queue, the first pages of the next few being fetched by then: many have none."""
+    queues: deque[Iterator[Page]] = deque()
+    for scope in scopes:
+        pages = source.changes(scope)
+        queues.append(_pages(run, pages, _ahead(run, pages)))
+        if len(queues) > FIRST_PAGES_AHEAD:
+            yield queues.popleft()
+    yield from queues
 
 
 def _ahead(run: Run, pages: Iterator[Page]) -> Future[Page | None] | None:

@@ -84,6 +84,24 @@ def test_a_page_is_applied_while_the_one_before_it_is(monkeypatch: pytest.Monkey
     w.check("wxyz")
 
 
+def test_the_first_pages_of_several_entities_are_fetched_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = World()
+    entity = w.pair.entities["thing"]
+    names = ("branch", "thing", "event")
+    w.pair = replace(w.pair, beside=lambda: threads(len(names) + 1), scope=replace(w.pair.scope, entities=names))
+    w.pair = replace(w.pair, entities={name: replace(entity, name=name) for name in names})
+    all_of_them, pages = Barrier(len(names), timeout=10), w.django.changes
+    w.d_save("w", a=1, b=0, c=0)
+
+    def changes(scope: Any) -> Any:
+        if scope.page_size > 1:  # the look whether there is anything to do
+            all_of_them.wait()
+        yield from pages(scope) if "thing" in scope.entities else ()
+
+    monkeypatch.setattr(w.django, "changes", changes)
+    assert run(w, direction="django_to_firestore").directions["django_to_firestore"].applied == 1
+
+
 def steps(w: World, target: Any, source: Any) -> str:
     """Return in which order a run does its steps: "a" for a page that is applied, "k" for one that is acknowledged."""
     done: list[str] = []

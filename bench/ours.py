@@ -23,6 +23,8 @@ from bench.memory import peak_mib
 from shared import engine, wiring
 from shared import reconcile as whole
 from shared.model import RecordId
+from shared.overlap import Inline
+from shared.peers.firestore import FirestorePeer
 from shared.report import Report
 from shared.run import Order, Pair
 
@@ -34,6 +36,7 @@ LINES = 45
 def sync(direction: str | None, profile: Path | None, cold: bool) -> dict[str, Any]:
     """Carry over what waits and return seconds, figures, and the peak memory of this process in MiB."""
     pair, store, log = wiring.pairs()[PAIR] if cold else warmed(), wiring.store(), wiring.log()
+    pair = in_one_thread(pair) if profile else pair
     report, seconds = timed(lambda: engine.sync(pair, Order(uuid.uuid4().hex[:12], direction), store, wiring.now, log), profile)
     return {"seconds": seconds, "peak_mib": peak_mib(), **told(report)}
 
@@ -59,6 +62,14 @@ def warmed() -> Pair:
     pair.right.status(pair.scope)
     wiring.log().record(RecordId("member", "nobody"))
     return pair
+
+
+def in_one_thread(pair: Pair) -> Pair:
+    """Return the pair with all its work in the caller's thread, the only one that a profile sees."""
+    for peer in (pair.left, pair.right):
+        if isinstance(peer, FirestorePeer):
+            peer.beside = Inline()
+    return replace(pair, beside=Inline)
 
 
 def timed(work: Callable[[], Report], profile: Path | None) -> tuple[Report, float]:

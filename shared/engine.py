@@ -5,9 +5,10 @@ A change is acknowledged last, when everything that came of it is kept; so a run
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.brake import Way
@@ -35,8 +36,23 @@ from shared.report import Report, Tally
 from shared.run import Order, Pair, Run, directions, execute
 from shared.store import Store
 
+
+@dataclass(frozen=True)
+class Begun:
+    """A page that is being applied: what became of some of its entries is known, of the others it will be."""
+
+    page: Page
+    fates: dict[str, Fate]
+    results: Future[list[tuple[Change, Result]]]
+
+    def meets(self, page: Page) -> bool:
+        """Return whether another page has changes of the same records."""
+        return not {change.record for change in self.page.changes}.isdisjoint(change.record for change in page.changes)
+
+
 Found = Callable[[Peer, Sequence[Conflict]], None]
 NEARLY_AT_ONCE = timedelta(hours=1)
+FIRST_PAGES_AHEAD = 3
 
 
 def sync(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log) -> Report:
@@ -70,29 +86,67 @@ def carry(run: Run, source: Peer, target: Peer, tally: Tally, found: Found | Non
 
     `found` is shown each page's conflicts once they are kept.
     """
-    tried_before = run.store.waiting(run.pair.name, source.name)
-    for entity in run.pair.scope.entities:
-        way = run.way(source, target, replace(run.pair.scope, entities=(entity,), page_size=run.page_size))
-        for page in _pages(run, way):
-            held = run.brakes.held(way, page)
-            say_brakes(run)
-            if len(page):
-                tally.add(_carry_page(run, source, target, page, tried_before, found, held))
+    tried_before = run.beside.submit(run.store.waiting, run.pair.name, source.name)
+    scopes = [replace(run.pair.scope, entities=(entity,), page_size=run.page_size) for entity in run.pair.scope.entities]
+    for scope, pages in zip(scopes, _queues(run, source, scopes), strict=True):
+        for begun in _applied(run, run.way(source, target, scope), pages):
+            tally.add(_finish(run, source, target, begun, tried_before.result(), found))
         run.wait()
         if run.report.stopped_by:
             return
 
 
-def _pages(run: Run, way: Way) -> Iterator[Page]:
+def _queues(run: Run, source: Peer, scopes: Sequence[Scope]) -> Iterator[Iterator[Page]]:
+    """Yield the pages of each scope's queue, the first pages of the next few being fetched by then: many have none."""
+    queues: deque[Iterator[Page]] = deque()
+    for scope in scopes:
+        pages = source.changes(scope)
+        queues.append(_pages(run, pages, _ahead(run, pages)))
+        if len(queues) > FIRST_PAGES_AHEAD:
+            yield queues.popleft()
+    yield from queues
+
+
+def _ahead(run: Run, pages: Iterator[Page]) -> Future[Page | None] | None:
+    return None if run.is_limited else run.beside.submit(next, pages, None)
+
+
+def _pages(run: Run, pages: Iterator[Page], ahead: Future[Page | None] | None) -> Iterator[Page]:
     """Yield the pages of a queue for as long as the run goes on, each fetched while the one before is applied."""
-    pages = way.source.changes(way.scope)
-    ahead: Future[Page | None] | None = None
     while run.goes_on():
         page = ahead.result() if ahead else next(pages, None)
         if page is None:
             return
-        ahead = None if run.is_limited else run.beside.submit(next, pages, None)
+        ahead = _ahead(run, pages)
         yield page
+
+
+def _applied(run: Run, way: Way, pages: Iterator[Page]) -> Iterator[Begun]:
+    """Yield the pages in their order, the next one on its way by then unless the target takes turns. Two that have a record in
+    common are never on their way at once (its changes stay in order), nor are others beside one with deletes: those in the
+    queue are counted. What is on its way is finished also where the next page cannot be had."""
+    most = 1 if run.is_limited or way.target.takes_turns else 2
+    begun: list[Begun] = []
+    try:
+        for page in pages:
+            if _has_deletes(page) or any(each.meets(page) for each in begun):
+                while begun:
+                    yield begun.pop(0)
+                run.wait()
+            held = run.brakes.held(way, page)
+            say_brakes(run)
+            if len(page):
+                begun.append(_begin(run, way, page, held))
+            if len(begun) == most:
+                yield begun.pop(0)
+    except Exception:
+        yield from begun
+        raise
+    yield from begun
+
+
+def _has_deletes(page: Page) -> bool:
+    return any(change.deletes for change in page.changes)
 
 
 def say_brakes(run: Run) -> None:
@@ -116,14 +170,17 @@ def _carried(page: Page) -> list[Change]:
     return [collapse(edits) for edits in _by_record(touching).values()]
 
 
-def _carry_page(
-    run: Run, source: Peer, target: Peer, page: Page, tried_before: set[str], found: Found | None, held: frozenset[str]
-) -> Tally:
+def _begin(run: Run, way: Way, page: Page, held: frozenset[str]) -> Begun:
     changes = _carried(page)
     fates = {id: Fate(Outcome.INVALID, problem=problem) for id, problem in page.malformed.items()}
     braked = {change.id: change for change in changes if change.deletes and any(edit.id in held for edit in change.edits)}
     fates |= {edit.id: Fate(Outcome.HELD) for change in braked.values() for edit in change.edits}
-    results = apply_changes(run, source, target, [change for change in changes if change.id not in braked])
+    going = [change for change in changes if change.id not in braked]
+    return Begun(page, fates, run.beside.submit(apply_changes, run, way.source, way.target, going))
+
+
+def _finish(run: Run, source: Peer, target: Peer, begun: Begun, tried_before: set[str], found: Found | None) -> Tally:
+    page, fates, results = begun.page, begun.fates, begun.results.result()
     for change, result in results:
         fates |= fates_of(change, result)
     conflicts = list({each.id: each for _, result in results for each in result.conflicts}.values())

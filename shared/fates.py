@@ -21,7 +21,7 @@ class Fate:
 
 def fates_of(change: Change, result: Result) -> dict[str, Fate]:
     """Return how each edit in a change ended: of a collapsed change, those of which nothing was taken are superseded."""
-    if result.outcome in {Outcome.APPLIED, Outcome.UNCHANGED} or result.disputed:
+    if result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED) or result.disputed:
         return {edit.id: _fate_of_edit(edit, change, result) for edit in change.edits}
     by = max([*result.stamps.values(), result.deleted or Stamp("")], default=None)
     return {edit.id: Fate(result.outcome, by or None, result.problem) for edit in change.edits}
@@ -68,7 +68,7 @@ def acknowledgement(page: Page, fates: Mapping[str, Fate]) -> Acknowledgement:
     """Return the labels that the page's entries get in their queue; what must wait gets none."""
     untouched = {edit.id: Fate(Outcome.UNCHANGED) for edit in page.changes if edit.id not in fates}
     ended = {**untouched, **fates}
-    taken = tuple(id for id, fate in ended.items() if fate.outcome in {Outcome.APPLIED, Outcome.UNCHANGED})
+    taken = tuple(id for id, fate in ended.items() if fate.outcome in (Outcome.APPLIED, Outcome.UNCHANGED))
     superseded = {id: fate.by or Stamp("") for id, fate in ended.items() if fate.outcome is Outcome.STALE}
     failed = {id: _reason(fate.problem) for id, fate in ended.items() if fate.outcome is Outcome.INVALID}
     held = tuple(id for id, fate in ended.items() if fate.disputed)

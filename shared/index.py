@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from shared.canonical import fingerprint
+from shared.canonical import canonical, fingerprint, fingerprint_of
 from shared.model import Action, Change, Json, RecordId, Stamp, Value, Version, stamp_after
 
 
@@ -23,7 +23,7 @@ class Entry:
     fingerprint: str
 
 
-NULL = fingerprint(None)
+NULL = canonical(None)
 Index = Mapping[str, Entry]
 
 
@@ -40,17 +40,17 @@ class Held:
         return self._unseen
 
     @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """The canonical JSON of each live value but null; fingerprints and the record's hash are made of it."""
+        return {name: canonical(value) for name, value in (self.values or {}).items() if value is not None}
+
+    @cached_property
     def _unseen(self) -> tuple[str, ...]:
         if self.values is None:
             return ()
-        names = dict.fromkeys((*self.index, *self.values))
-        return tuple(name for name in names if self._differs(name, self.values.get(name)))
-
-    def _differs(self, name: str, value: Json) -> bool:
-        entry = self.index.get(name)
-        if entry is None:
-            return value is not None
-        return entry.fingerprint != (NULL if value is None else fingerprint(value))
+        texts, index = self.texts, self.index
+        known = [name for name, entry in index.items() if entry.fingerprint != fingerprint_of(texts.get(name, NULL))]
+        return (*known, *[name for name in texts if name not in index])
 
     def version(self) -> Version:
         """Return the version held, the same object every time. Only of a record without unseen edits: no value leaves a peer

@@ -8,14 +8,14 @@ name. Writing is strict.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cached_property
 
-from shared.canonical import canonical, record_hash, same
+from shared.canonical import canonical, hash_of_texts, same
 from shared.errors import TerminalRecord
 from shared.model import Json, Policy, Record, RecordId, instant, parse_instant
 from shared.naming import document_id, key_of
@@ -42,7 +42,7 @@ class Type(StrEnum):
     REFERENCE = "reference"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
     """A synced field. `name` is the backend's, `at` Firestore's. `places`: of a decimal; `to`: a reference's collection.
 
@@ -62,9 +62,17 @@ class Field:
         """Return what Firestore holds as it travels; never fails."""
         if native is None:
             return None
-        reader = _READERS.get(self.type)
-        fitting = reader(self, native, tenant) if reader else None
-        return self.from_backend(plain(native) if fitting is None else fitting)
+        fitting = self._read(self, native, tenant) if self._read else None
+        wire = plain(native) if fitting is None else fitting
+        return wire if self.empty is None else self.from_backend(wire)
+
+    @cached_property
+    def _read(self) -> Callable[[Field, Native, str | None], Json] | None:
+        return _READERS.get(self.type)
+
+    @cached_property
+    def _write(self) -> Callable[[Field, Json, str | None], Native]:
+        return _WRITERS[self.type]
 
     def to_native(self, wire: Json, tenant: str | None) -> Native:
         """Return what Firestore is to hold; TerminalRecord naming the field if it cannot be."""
@@ -80,9 +88,8 @@ class Field:
 
     def _native(self, wire: Json, tenant: str | None) -> Native:
         """Return what Firestore is to hold; what would read back in another form is refused, or it would look like an edit."""
-        native = _WRITERS[self.type](self, wire, tenant)
-        reader = _READERS.get(self.type)
-        if reader and not same(wire, native if (read := reader(self, native, tenant)) is None else read):
+        native = self._write(self, wire, tenant)
+        if self._read and not same(wire, native if (read := self._read(self, native, tenant)) is None else read):
             raise TerminalRecord("not-representable", f"is not in the one form in which a {self.type} travels")
         return native
 
@@ -236,8 +243,18 @@ class Entity:
 
     def hash_of(self, record: Record) -> int:
         """Return the hash of a live record, which both sides make of the values as the backend writes them."""
-        values = record.version.fields.items()
-        return record_hash(record.id, {name: self.at_backend(name, value.value) for name, value in values})
+        values = {name: each.value for name, each in record.version.fields.items()}
+        return self.hash_of_texts(record.id, {name: canonical(each) for name, each in values.items() if each is not None}, values)
+
+    def hash_of_texts(self, record: RecordId, texts: Mapping[str, str], names: Container[str]) -> int:
+        """Return the hash of a live record with these fields, whose values but null have these texts as their canonical JSON."""
+        empty = {name: text for name, text in self._empty.items() if name not in texts and name in names}
+        return hash_of_texts(record, {**texts, **empty})
+
+    @cached_property
+    def _empty(self) -> Mapping[str, str]:
+        """The canonical JSON of what the backend writes for null, of the fields that have no null there."""
+        return {each.name: canonical(each.empty) for each in self.fields if each.empty is not None}
 
     @cached_property
     def by_name(self) -> Mapping[str, Field]:
@@ -278,8 +295,8 @@ class Entity:
 
     def to_wire(self, native: Mapping[str, Native], tenant: str | None) -> dict[str, Json]:
         """Return the synced fields that a document holds, nulls left out."""
-        values = {each.name: each.to_wire(native.get(each.at), tenant) for each in self.fields}
-        return {name: value for name, value in values.items() if value is not None}
+        values = [(each.name, each.to_wire(native[each.at], tenant)) for each in self.fields if each.at in native]
+        return {name: value for name, value in values if value is not None}
 
     def to_native(self, values: Mapping[str, Json], tenant: str | None) -> dict[str, Native]:
         """Return what a document is to hold, by Firestore's names; TerminalRecord naming the field that it cannot."""

@@ -62,7 +62,8 @@ def size_of(native: Native) -> int:
     if isinstance(native, str):
         return (len(native) if native.isascii() else len(native.encode())) + 1
     if isinstance(native, dict):
-        return sum([len(name) + 1 + size_of(item) for name, item in native.items()])
+        sizes = [len(item) + 1 if type(item) is str and item.isascii() else size_of(item) for item in native.values()]
+        return sum(sizes) + sum(map(len, native)) + len(native)
     if isinstance(native, list):
         return sum(map(size_of, native))
     return 8

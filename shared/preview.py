@@ -193,6 +193,11 @@ class Watched:
         return self.peer.name
 
     @property
+    def takes_turns(self) -> bool:
+        """Yes: what is noted when a page is acknowledged are the changes of that page."""
+        return True
+
+    @property
     def foresees(self) -> bool:
         return self.peer.foresees
 

@@ -94,13 +94,13 @@ class Store(Conflicts):
 
     def finish(self, report: Report, now: datetime) -> None:
         """Write the run's record and give the lease back, unless another run holds it by now."""
-        self.documents.commit([Write(_run_path(report), _run(report, now))])
-        lease = self.lease(report.pair)
-        if lease.holder(now) in {None, report.run_id}:
-            last = _last(report, now) | ({} if report.failure is None else {"succeeded_at": lease.last.get("succeeded_at")})
-            self.documents.write(
-                [Write(lease.snapshot.path, {"run_id": report.run_id, "until": None, "last": last}, seen=lease.snapshot)]
-            )
+        ended, lease = Write(_run_path(report), _run(report, now)), self.lease(report.pair)
+        last = _last(report, now) | ({} if report.failure is None else {"succeeded_at": lease.last.get("succeeded_at")})
+        given_back = Write(lease.snapshot.path, {"run_id": report.run_id, "until": None, "last": last}, seen=lease.snapshot)
+        try:
+            self.documents.commit([ended, given_back] if lease.holder(now) in {None, report.run_id} else [ended])
+        except Contended:
+            self.documents.commit([ended])
 
     def idle_is_news(self, lease: Lease, now: datetime) -> bool:
         """Return whether a run that found nothing to do is worth a record: one an hour, since idle runs should be cheap, and the

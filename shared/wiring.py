@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -19,6 +19,7 @@ from shared.log import Log
 from shared.model import Scope
 from shared.nudges import Nudges
 from shared.peers.base import Peer
+from shared.peers.calls import READ_AT_ONCE
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
 from shared.peers.ramp import Ramp
@@ -33,6 +34,8 @@ from shared.tokens import firebase_claims, google_claims
 
 AT_ONCE = 2
 """Parts of a page: one waits for Firestore while the other is worked out."""
+BESIDE = 3
+"""Steps of a run at once: two pages being applied, and one being fetched or acknowledged."""
 CERTIFICATE_SECONDS = 5
 """How long to wait for Google's certificates."""
 
@@ -125,24 +128,33 @@ def project() -> str:
 def documents() -> Firestore:
     """Return Firestore, or the emulator that FIRESTORE_EMULATOR_HOST names."""
     from google.auth.exceptions import DefaultCredentialsError
-    from google.cloud.firestore_v1.services.firestore import FirestoreClient
-    from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 
     spec, host = _firestore_spec(settings()), os.environ.get("FIRESTORE_EMULATOR_HOST")
     if not host:
         try:
-            return Firestore(FirestoreClient(), spec.project, spec.database, ramp=Ramp())
+            return Firestore(_firestore_channel(), spec.project, spec.database, ramp=Ramp())
         except DefaultCredentialsError:
             hint = "run `gcloud auth application-default login`, or name an emulator in FIRESTORE_EMULATOR_HOST"
             raise TerminalBatch(f"there are no credentials for Firestore of project {spec.project!r} here; {hint}") from None
-    client = FirestoreClient(transport=FirestoreGrpcTransport(channel=_insecure(host)))
-    return Firestore(client, spec.project, spec.database, [("authorization", "Bearer owner")])
+    return Firestore(_insecure(host, READ_AT_ONCE), spec.project, spec.database, [("authorization", "Bearer owner")])
 
 
-def _insecure(host: str) -> Any:
+def _firestore_channel() -> Any:
+    """Return a channel to Google's Firestore, as its own client makes it: with credentials, wherever it lies."""
+    from google.cloud.firestore_v1.services.firestore import FirestoreClient
+    from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
+
+    def channel(*given: Any, options: Iterable[tuple[str, Any]], **more: Any) -> Any:
+        return FirestoreGrpcTransport.create_channel(*given, options=[*options, READ_AT_ONCE], **more)
+
+    transport: Any = FirestoreClient(transport=partial(FirestoreGrpcTransport, channel=channel)).transport
+    return transport.grpc_channel
+
+
+def _insecure(host: str, *options: tuple[str, Any]) -> Any:
     import grpc
 
-    return grpc.insecure_channel(host)
+    return grpc.insecure_channel(host, options)
 
 
 def _firestore_spec(config: Settings) -> FirestoreSpec:
@@ -207,7 +219,7 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         entities={each.name: each for each in spec.mapped()},
         sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
-        beside=partial(ThreadPoolExecutor, 1, "beside"),
+        beside=partial(ThreadPoolExecutor, BESIDE, "beside"),
         breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
         quota=documents().quota,
     )

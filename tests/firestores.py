@@ -11,18 +11,16 @@ from typing import Any
 import grpc
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore
-from google.cloud.firestore_v1.services.firestore import FirestoreClient
-from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 from memory_firestore import Event
 
 from shared.native import Native
+from shared.peers.calls import READ_AT_ONCE
 from shared.peers.documents import Firestore, Snapshot, Write
 
 
 def documents(host: str, project: str) -> Firestore:
     """Return the library's view of a project of the emulator."""
-    client = FirestoreClient(transport=FirestoreGrpcTransport(channel=grpc.insecure_channel(host)))
-    return Firestore(client, project, metadata=[("authorization", "Bearer owner")])
+    return Firestore(grpc.insecure_channel(host, [READ_AT_ONCE]), project, metadata=[("authorization", "Bearer owner")])
 
 
 def plain_client(host: str, project: str) -> firestore.Client:

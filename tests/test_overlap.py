@@ -20,12 +20,14 @@ from shared.engine import sync
 from shared.errors import Transient
 from shared.mapping import Entity, Field, Type
 from shared.model import Action, Change, Outcome, RecordId, Value, stamp_at
+from shared.overlap import Inline
 from shared.peers.firestore import FirestorePeer
 from shared.peers.firestore_apply import RECORDS_OF_A_PART
 from shared.run import Order
+from shared.wiring import BESIDE
 
 
-def threads(number: int = 1) -> ThreadPoolExecutor:
+def threads(number: int = BESIDE) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number)
 
 
@@ -71,6 +73,83 @@ def test_a_page_is_acknowledged_while_the_next_one_is_applied(monkeypatch: pytes
 
     before(w.django, "acknowledge", acknowledge, monkeypatch)
     assert run(w).directions["django_to_firestore"].applied == 4
+
+
+def test_a_page_is_applied_while_the_one_before_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = town(4)
+    both = Barrier(2, timeout=10)
+    before(w.firestore, "apply", lambda: bool(both.wait()), monkeypatch)
+    assert run(w).directions["django_to_firestore"].applied == 4
+    w.settle()
+    w.check("wxyz")
+
+
+def test_the_first_pages_of_several_entities_are_fetched_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = World()
+    entity = w.pair.entities["thing"]
+    names = ("branch", "thing", "event")
+    w.pair = replace(w.pair, beside=lambda: threads(len(names) + 1), scope=replace(w.pair.scope, entities=names))
+    w.pair = replace(w.pair, entities={name: replace(entity, name=name) for name in names})
+    all_of_them, pages = Barrier(len(names), timeout=10), w.django.changes
+    w.d_save("w", a=1, b=0, c=0)
+
+    def changes(scope: Any) -> Any:
+        if scope.page_size > 1:  # the look whether there is anything to do
+            all_of_them.wait()
+        yield from pages(scope) if "thing" in scope.entities else ()
+
+    monkeypatch.setattr(w.django, "changes", changes)
+    assert run(w, direction="django_to_firestore").directions["django_to_firestore"].applied == 1
+
+
+def steps(w: World, target: Any, source: Any) -> str:
+    """Return in which order a run does its steps: "a" for a page that is applied, "k" for one that is acknowledged."""
+    done: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        before(target, "apply", lambda: done.append("a"), patch)
+        before(source, "acknowledge", lambda: done.append("k"), patch)
+        report = run(w, direction=f"{source.name}_to_{target.name}")
+    assert report.failure is None
+    return "".join(done)
+
+
+def in_one_thread(w: World, page_size: int = 2) -> World:
+    w.pair = replace(w.pair, beside=Inline, scope=replace(w.pair.scope, page_size=page_size))
+    return w
+
+
+def test_pages_of_other_records_do_not_wait_for_each_other_where_the_target_lets_them() -> None:
+    w = in_one_thread(town(4))
+    assert steps(w, w.firestore, w.django) == "aakk"
+
+
+def test_a_target_that_takes_turns_gets_a_page_once_the_one_before_is_done() -> None:
+    w = in_one_thread(town(4))
+    w.settle()
+    for number in range(4):
+        w.f_update("wxyz"[number], b=number + 1)
+    w.deliver_all()
+    assert steps(w, w.django, w.firestore) == "akak"
+
+
+def test_the_changes_of_one_record_wait_for_each_other() -> None:
+    w = in_one_thread(town(1), page_size=1)
+    w.d_save("w", b=1)
+    w.clock.tick()
+    w.d_save("w", b=2)
+    assert steps(w, w.firestore, w.django) == "akakak"
+    w.settle()
+    w.check("w")
+
+
+def test_a_page_with_deletes_waits_until_those_before_it_are_out_of_the_queue() -> None:
+    w = in_one_thread(town(4))
+    w.settle()
+    w.d_save("w", b=1)
+    w.d_save("x", b=1)
+    w.d_delete("y")
+    w.d_delete("z")
+    assert steps(w, w.firestore, w.django) == "akak"
 
 
 def test_what_goes_wrong_in_acknowledging_fails_the_run_and_the_next_one_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:

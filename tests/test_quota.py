@@ -8,8 +8,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.cloud.firestore_v1.services.firestore import FirestoreClient
-from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 from google.cloud.firestore_v1.types import firestore as calls
 
 from shared.errors import Transient
@@ -47,7 +45,7 @@ def firestore(service: Service) -> Iterator[Firestore]:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-    yield Firestore(FirestoreClient(transport=FirestoreGrpcTransport(channel=channel)), "demo-quota")
+    yield Firestore(channel, "demo-quota")
     channel.close()
     server.stop(None).wait()
 

@@ -227,9 +227,24 @@ def at_import(path: Path) -> list[str]:
 
 def test_google_is_imported_only_where_it_is_spoken_to():
     """Wiring does so too, but only when a client is wanted: a cold start for one function pays for no other."""
-    assert {room for room, path in ROOMS.items() if at_import(path)} == {"peers.documents", "peers.protobuf", "events"}
+    assert {room for room, path in ROOMS.items() if at_import(path)} == {
+        "peers.calls",
+        "peers.documents",
+        "peers.protobuf",
+        "events",
+    }
     anywhere = {room for room, path in ROOMS.items() if any(map(is_google, names_imported(ast.walk(tree(path)))))}
-    assert anywhere == {"peers.documents", "peers.protobuf", "events", "wiring", "tasks", "tokens", "roles", "secrets"}
+    assert anywhere == {
+        "peers.calls",
+        "peers.documents",
+        "peers.protobuf",
+        "events",
+        "wiring",
+        "tasks",
+        "tokens",
+        "roles",
+        "secrets",
+    }
 
 
 def calls_at_import(module: ast.Module) -> Iterator[str]:

@@ -53,7 +53,7 @@ def _maps(raw: Mapping[str, Any]) -> dict[str, str]:
     for name, nullable in (("stamps", False), ("base", True), ("deleted_base", False)):
         inner = raw.get(name, {})
         stamps = inner.values() if isinstance(inner, dict) else [""]
-        if any(not is_stamp(value) and not (nullable and value is None) for value in stamps):
+        if not all(is_stamp(value) for value in stamps if value is not None or not nullable):
             problems[name] = "expected a map of field and stamp"
     return problems
 

@@ -75,12 +75,8 @@ def known_now(state: State) -> Known:
     if values is None:
         return Known(held.stamps, index.prints, None, held.deleted or "")
     read = state.read if state.read is not None else {}
-    prints = {
-        name: index.prints[name]
-        if name in read and name in index.prints and read[name] is values.get(name)
-        else fingerprint(values.get(name))
-        for name in held.stamps
-    }
+    kept = {name: known for name, known in index.prints.items() if name in read and read[name] is values.get(name)}
+    prints = {name: kept[name] if name in kept else fingerprint(values.get(name)) for name in held.stamps}
     return Known(held.stamps, prints, values if held.deleted else None, held.deleted or "")
 
 

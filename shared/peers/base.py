@@ -36,6 +36,11 @@ class Peer(Protocol):
         ...
 
     @property
+    def takes_turns(self) -> bool:
+        """Whether the changes of different records, too, have to be applied in their order: one may claim what another frees."""
+        ...
+
+    @property
     def foresees(self) -> bool:
         """Whether `refuses` tells for certain."""
         ...

@@ -12,21 +12,21 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Literal, NoReturn, Protocol
 
+import grpc
 from google.api_core import exceptions, retry
-from google.cloud.firestore_v1.services.firestore import FirestoreClient
-from google.cloud.firestore_v1.types import firestore as calls
+from google.cloud.firestore_v1.types import firestore as types
 
 from shared.errors import SyncError, TerminalBatch, TerminalRecord, Transient
 from shared.model import Billed
 from shared.native import Native
-from shared.peers.protobuf import Within, decode_fields, encode, equal_filters, moment, timestamp, within_filters
+from shared.peers.calls import Calls
+from shared.peers.protobuf import Within, decode_fields, encode_fields, equal_filters, moment, timestamp, within_filters
 from shared.peers.ramp import Ramp
 from shared.quota import Quota
 
 MAX_WRITES = 500
 MAX_BYTES = 3_500_000
 """Of one request. The emulator's limit is 4 MiB, production's 10; a single document is 1 MiB at most."""
-CALL_SECONDS = 60.0
 PASSING = (exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
 
 
@@ -89,13 +89,13 @@ class Firestore:
 
     def __init__(
         self,
-        client: FirestoreClient,
+        channel: grpc.Channel,
         project: str,
         database: str = "(default)",
         metadata: Sequence[tuple[str, str]] = (),
         ramp: Ramp | None = None,
     ) -> None:
-        self.client, self.ramp = client, ramp
+        self.calls, self.ramp = Calls(channel), ramp
         self.database = f"projects/{project}/databases/{database}"
         self.root = f"{self.database}/documents"
         self.metadata = [*metadata, ("google-cloud-resource-prefix", self.database)]
@@ -109,11 +109,9 @@ class Firestore:
         read_at = datetime.min.replace(tzinfo=UTC)
         for start in range(0, len(paths), MAX_WRITES):
             some = paths[start : start + MAX_WRITES]
-            request: dict[str, Any] = {"database": self.database, "documents": [f"{self.root}/{path}" for path in some]}
-            if transaction:
-                request["transaction"] = transaction
-            for answer in self._call("batch_get_documents", request):
-                raw = calls.BatchGetDocumentsResponse.pb(answer)
+            names = [f"{self.root}/{path}" for path in some]
+            request = types.BatchGetDocumentsRequest.pb()(database=self.database, documents=names, transaction=transaction)
+            for raw in self._call("BatchGetDocuments", request):
                 snapshot = snapshot_of(raw.found) if raw.HasField("found") else Snapshot(self._path(raw.missing), {}, None)
                 found[snapshot.path] = snapshot
                 read_at = max(read_at, moment(raw.read_time))
@@ -122,32 +120,31 @@ class Firestore:
 
     def begin(self) -> bytes:
         """Return a new transaction. What is read in it stays as it is until it is committed or rolled back."""
-        return bytes(self._call("begin_transaction", {"database": self.database}).transaction)
+        return bytes(self._call("BeginTransaction", types.BeginTransactionRequest.pb()(database=self.database)).transaction)
 
     def rollback(self, transaction: bytes) -> None:
         """End a transaction that wrote nothing. If that fails Firestore ends it by itself, so no error is raised."""
         with suppress(SyncError):
-            self._call("rollback", {"database": self.database, "transaction": transaction})
+            self._call("Rollback", types.RollbackRequest.pb()(database=self.database, transaction=transaction))
 
     def commit(self, writes: Sequence[Write], transaction: bytes | None = None) -> None:
         """Write all or nothing; Contended if some document was not as seen, TerminalRecord if Firestore refuses one."""
-        request = calls.CommitRequest.pb()(database=self.database, writes=[self._write(each) for each in writes])
+        request = types.CommitRequest.pb()(database=self.database, writes=[self._write(each) for each in writes])
         if request.ByteSize() > MAX_BYTES:
             raise TerminalRecord("too-large", f"Firestore, commit: {request.ByteSize()} bytes in one commit, {MAX_BYTES} at most")
         if transaction:
             request.transaction = transaction
         self._wait(len(writes))
-        self._call("commit", calls.CommitRequest.wrap(request))
+        self._call("Commit", request)
         self._bill(written=writes)
 
     def write(self, writes: Sequence[Write]) -> list[int]:
         """Write each for itself and return a status for each. No document may stand in it twice."""
         statuses: list[int] = []
         for some in _by_size([self._write(each) for each in writes]):
-            request = calls.BatchWriteRequest.pb()(database=self.database, writes=some)
+            request = types.BatchWriteRequest.pb()(database=self.database, writes=some)
             self._wait(len(some))
-            answer = calls.BatchWriteResponse.pb(self._call("batch_write", calls.BatchWriteRequest.wrap(request)))
-            statuses += [status.code for status in answer.status]
+            statuses += [status.code for status in self._call("BatchWrite", request).status]
         self._bill(written=[each for each, status in zip(writes, statuses, strict=True) if status == OK])
         return statuses
 
@@ -187,8 +184,7 @@ class Firestore:
         return parent, {"from_": [{"collection_id": name}], **where}
 
     def _query(self, parent: str, query: Mapping[str, Any]) -> list[Snapshot]:
-        answers = self._call("run_query", {"parent": parent, "structured_query": query})
-        rows = [calls.RunQueryResponse.pb(answer) for answer in answers]
+        rows = self._call("RunQuery", types.RunQueryRequest.pb(types.RunQueryRequest(parent=parent, structured_query=query)))
         found = [snapshot_of(row.document) for row in rows if row.HasField("document")]
         self._bill(reads=max(1, len(found)))
         return found
@@ -197,9 +193,10 @@ class Firestore:
         """Return the aggregates asked for; `n`, the count, is among them, and says what is billed."""
         parent, query = self._of(collection, filters)
         aggregations = [{"alias": alias, **kind} for alias, kind in wanted.items()]
-        request = {"structured_query": query, "aggregations": aggregations}
-        answers = self._call("run_aggregation_query", {"parent": parent, "structured_aggregation_query": request})
-        found = calls.RunAggregationQueryResponse.pb(answers[0]).result.aggregate_fields
+        asked = {"structured_query": query, "aggregations": aggregations}
+        request = types.RunAggregationQueryRequest(parent=parent, structured_aggregation_query=asked)
+        answers = self._call("RunAggregationQuery", types.RunAggregationQueryRequest.pb(request))
+        found = answers[0].result.aggregate_fields
         self._bill(reads=max(1, -(-int(found["n"].integer_value) // 1000)))
         return found
 
@@ -217,9 +214,7 @@ class Firestore:
     def _call(self, name: str, request: Any) -> Any:
         """Return what a method of Firestore answers; a stream is read to its end."""
         try:
-            method = getattr(self.client, name)
-            answer = method(request=request, retry=self._retry, timeout=CALL_SECONDS, metadata=self.metadata)
-            return list(answer) if name in {"batch_get_documents", "run_query", "run_aggregation_query"} else answer
+            return self._retry(self.calls)(name, request, self.metadata)
         except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
             self._note(error)
             _translate(error, name)
@@ -232,15 +227,13 @@ class Firestore:
         return name.removeprefix(self.root + "/")
 
     def _write(self, write: Write) -> Any:
-        raw = calls.CommitRequest.pb()().writes.add()
+        raw = types.CommitRequest.pb()().writes.add()
         name = f"{self.root}/{write.path}"
         if write.fields is None:
             raw.delete = name
         else:
             raw.update.name = name
-            fields = raw.update.fields
-            for field, value in write.fields.items():
-                encode(value, self.root, fields[field])
+            encode_fields(write.fields, self.root, raw.update.fields)
         if write.mask is not None:
             raw.update_mask.field_paths.extend(_quoted(field) for field in write.mask)
         if isinstance(write.seen, Snapshot) and write.seen.update_time is not None:

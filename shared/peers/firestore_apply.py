@@ -59,6 +59,11 @@ class FirestoreApply(FirestoreRecords):
         return {change.id: results.get(change.id) or Result(change.id, Outcome.RETRY, problem=busy) for change in changes}
 
     @property
+    def takes_turns(self) -> bool:
+        """No: Firestore knows no rule over more than one document."""
+        return False
+
+    @property
     def foresees(self) -> bool:
         """Yes: the writes can be made and not sent."""
         return True

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from shared import wire
-from shared.canonical import bucket_of, same, slot_of
+from shared.canonical import bucket_of, canonical, fingerprint_of, same, slot_of
 from shared.erasure import is_erased, without_erased, written_after
 from shared.errors import TerminalRecord
-from shared.index import Entry, Held, Index, adopt, index_of
+from shared.index import NULL, Entry, Held, Index, adopt
 from shared.mapping import SYNC_FIELD, Entity
-from shared.model import Change, Conflict, Policy, Record, RecordId, Stamp, Value, Version, instant, parse_stamp, side_stamp
+from shared.model import Change, Conflict, Policy, RecordId, Stamp, Value, Version, instant, parse_stamp, side_stamp
 from shared.naming import hashed_id, state_id
 from shared.native import Native, loaded, size_of, stored
 from shared.peers.documents import Snapshot, Write
@@ -23,7 +23,7 @@ QUEUE, TOMBSTONES, CONFLICTS = "sync_queue", "sync_tombstones", "sync_conflicts"
 CLOCK = f"{QUEUE}/clock"
 """No document: what is read to learn Firestore's time."""
 LARGEST_DOCUMENT = 1_048_576
-NOTHING = Version()
+NOTHING, NOT_HELD = Version(), Held()
 ROOM_FOR_VALUES = 1_000_000
 """In a document of the sync's own, beside its names and stamps."""
 
@@ -52,8 +52,8 @@ class Layout:
 
     def _index(self, document: Snapshot) -> Index:
         lines = _lines(document)
-        entries = {each.name: _entry(lines.get(each.at)) for each in self.entity.fields}
-        return {name: entry for name, entry in entries.items() if entry}
+        entries = [(each.name, _entry(lines[each.at])) for each in self.entity.fields if each.at in lines]
+        return {name: entry for name, entry in entries if entry}
 
     def _buried(self, tombstone: Snapshot | None) -> Version:
         if tombstone is None or tombstone.fields.get("deleted") is None:
@@ -79,13 +79,15 @@ class Layout:
         writes = [index, self.entry(change, when, self._replaced(change, before))]
         return change, version, [*writes, *self._opened(tombstone, when)]
 
-    def sync_field(self, record: RecordId, version: Version, document: Snapshot, before: Version = NOTHING) -> dict[str, Any]:
+    def sync_field(self, record: RecordId, version: Version, document: Snapshot, before: Held = NOT_HELD) -> dict[str, Any]:
         """Return `_sync` for a document that holds `version`. Lines of fields that are not synced any more stay, and those of
         `before`, what the document held in line with its index, where nothing has changed."""
-        lines = dict(_lines(document))
-        for name, entry in index_of(_changed(version, before)).items():
-            lines[self.entity.by_name[name].at] = f"{entry.stamp}|{entry.fingerprint}"
-        return {"fields": lines, "hash": self.entity.hash_of(Record(record, version)), "bucket": bucket_of(record)}
+        lines, texts = dict(_lines(document)), dict(before.texts)
+        for name, value in _changed(version, before.version()).items():
+            text = texts[name] = canonical(value.value)
+            lines[self.entity.by_name[name].at] = f"{value.stamp}|{fingerprint_of(text)}"
+        present = {name: text for name, text in texts.items() if text != NULL}
+        return {"fields": lines, "hash": self.entity.hash_of_texts(record, present, version.fields), "bucket": bucket_of(record)}
 
     def mended_hash(self, record: RecordId, document: Snapshot) -> Write | None:
         """Return the write that makes hash and bucket of a document in line fit what it holds; None if they do."""
@@ -166,11 +168,11 @@ class Layout:
         return [self._live(record, nothing, Held(), version), Write(grave, None, seen=Snapshot(grave, {}, None))]
 
     def _live(self, record: RecordId, document: Snapshot, held: Held, version: Version) -> Write:
-        before = held.version() if held.values is not None and not held.unseen() else NOTHING
+        before = held if held.values is not None and not held.unseen() else NOT_HELD
         values = held.values or {}
         edited = {
             name: value.value
-            for name, value in _changed(version, before).items()
+            for name, value in _changed(version, before.version()).items()
             if not document.exists or not same(values.get(name), value.value)
         }
         sync_field = self.sync_field(record, version, document, before)

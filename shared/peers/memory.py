@@ -141,6 +141,11 @@ class MemoryPeer:
         return Result(change.id, decision.outcome, decision.applied, stamps, decision.version.deleted, tuple(reported.values()))
 
     @property
+    def takes_turns(self) -> bool:
+        """Yes: a backend may have unique values and references."""
+        return True
+
+    @property
     def foresees(self) -> bool:
         """No: only applying a change tells."""
         return False

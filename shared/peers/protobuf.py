@@ -40,9 +40,16 @@ def encode(value: Native, root: str, raw: Any) -> None:
             encode(item, root, raw.array_value.values.add())
     else:
         raw.map_value.SetInParent()
-        fields = raw.map_value.fields
-        for name, item in value.items():
-            encode(item, root, fields[name])
+        encode_fields(value, root, raw.map_value.fields)
+
+
+def encode_fields(values: Mapping[str, Native], root: str, raw: Any) -> None:
+    """Write plain values into a protobuf map of values. Most are texts."""
+    for name, value in values.items():
+        if type(value) is str:
+            raw[name].string_value = value
+        else:
+            encode(value, root, raw[name])
 
 
 _PLAIN = frozenset({"string_value", "boolean_value", "integer_value", "double_value", "bytes_value"})
@@ -53,6 +60,8 @@ def decode(raw: Any) -> Native:
     kind = raw.WhichOneof("value_type")
     if kind in _PLAIN:
         return getattr(raw, kind)
+    if kind == "map_value":
+        return decode_fields(raw.map_value.fields)
     if kind in {None, "null_value"}:
         return None
     if kind == "timestamp_value":
@@ -61,14 +70,13 @@ def decode(raw: Any) -> Native:
         return Reference(raw.reference_value.partition("/documents/")[2])
     if kind == "geo_point_value":
         return GeoPoint(raw.geo_point_value.latitude, raw.geo_point_value.longitude)
-    if kind == "array_value":
-        return [decode(item) for item in raw.array_value.values]
-    return decode_fields(raw.map_value.fields)
+    return [decode(item) for item in raw.array_value.values]
 
 
 def decode_fields(raw: Any) -> dict[str, Native]:
-    """Return a protobuf map of values as a plain one. (Its `items()` costs twice as much as looking each up.)"""
-    return {name: decode(raw[name]) for name in raw}
+    """Return a protobuf map of values as a plain one. Most are texts, which are asked for first: "" where it is none. (Its
+    `items()` costs twice as much as looking each up.)"""
+    return {name: (value := raw[name]).string_value or decode(value) for name in raw}
 
 
 def moment(raw: Any) -> datetime:

@@ -114,6 +114,11 @@ class RestQueue:
         return wire.result_from_json(row, change, self.entities[change.record.entity].from_backend)
 
     @property
+    def takes_turns(self) -> bool:
+        """Yes: a backend may have unique values and references."""
+        return True
+
+    @property
     def foresees(self) -> bool:
         """No: only applying a change tells."""
         return False
@@ -298,7 +303,7 @@ class RestQueue:
         if status != 200:
             raise TerminalBatch(f"{at}: answered {status}, where the REST contract has 200; is the address right?")
         try:
-            return response.json(parse_constant=_no_constant)
+            return JSON.decode(response.content.decode())
         except ValueError:
             kind = response.headers.get("Content-Type", "no type")
             raise Transient(f"{at}: answered {kind} that is no JSON, or only a part of it") from None
@@ -379,3 +384,7 @@ def _id(row: Any, number: int) -> str:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+JSON = json.JSONDecoder(parse_constant=_no_constant)
+"""Made once: `json.loads` makes one for every call that has options."""

@@ -46,6 +46,11 @@ class StandIn:
         self._ahead: timedelta | None = None
 
     @property
+    def takes_turns(self) -> bool:
+        """As the peer does."""
+        return self.played.takes_turns
+
+    @property
     def foresees(self) -> bool:
         """As the peer does."""
         return self.played.foresees

@@ -33,8 +33,9 @@ class Answer:
     text: str = "{}"
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def json(self, **options: Any) -> Any:
-        return json.loads(self.text, **options)
+    @property
+    def content(self) -> bytes:
+        return self.text.encode()
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.breaker import Breaker
 from shared.callers import Callers, accounts_of, operator_token
-from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
+from shared.config import PairSpec, Settings, load
 from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
 from shared.model import Scope
@@ -21,12 +21,16 @@ from shared.nudges import Nudges
 from shared.peers.base import Peer
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
+from shared.peers.polled import PolledPeer
+from shared.peers.polled_records import Habits
 from shared.peers.ramp import Ramp
 from shared.peers.rest_queue import RestQueue
+from shared.peers.system import System
 from shared.prices import Prices
 from shared.retry import Backoff, Patience
 from shared.run import Pair, Sharding
 from shared.secrets import Secrets
+from shared.specs.base import SECRET, FirestoreSpec, Part, PolledSpec, RestQueueSpec
 from shared.store import Store
 from shared.tasks import CloudTasks, Tasks
 from shared.tokens import firebase_claims, google_claims
@@ -210,12 +214,14 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         beside=partial(ThreadPoolExecutor, 1, "beside"),
         breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
         quota=documents().quota,
+        read_only=frozenset(each.name for each in (left, right) if isinstance(each, PolledPeer) and not each.writable),
     )
 
 
 @cache
 def _peer(name: str, pair: str) -> Peer:
-    spec, entities = settings().peers[name], settings().pairs[pair].mapped()
+    spec: Part = settings().peers[name]
+    entities = settings().pairs[pair].mapped()
     if isinstance(spec, RestQueueSpec):
         key = secret(spec.signing_key) if spec.signing_key else None
         return RestQueue(
@@ -229,7 +235,16 @@ def _peer(name: str, pair: str) -> Peer:
             breaker=Breaker(name, spec.breaker_failures, spec.breaker_seconds),
             quota=documents().quota,
         )
+    if isinstance(spec, PolledSpec):
+        habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls)
+        return PolledPeer(_system(name, spec), documents(), pair, entities, now, habits)
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
+
+
+@cache
+def _system(name: str, spec: PolledSpec) -> System:
+    """Return what is polled under a peer's name."""
+    raise ConfigError("sync.yaml", [f"peers.{name}: nothing is known of how to ask such a peer"])
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

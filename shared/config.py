@@ -15,6 +15,7 @@ from shared import mapping
 from shared.errors import ConfigError, TerminalRecord
 from shared.mapping import SYNC_FIELD, Type
 from shared.model import Policy
+from shared.specs.bakalari import BakalariSpec
 from shared.specs.base import FirestoreSpec, Part, PolledSpec, PricesSpec, RestQueueSpec
 
 NAME = r"^[a-z][a-z0-9_-]{0,31}$"
@@ -113,8 +114,8 @@ class PairSpec(Part):
             yield mapping.Field(name, each.type, each.firestore or name, each.places, target, each.nothing, each.policy)
 
 
-PeerSpec = RestQueueSpec | FirestoreSpec
-KINDS: Mapping[str, type[Part]] = {"rest_queue": RestQueueSpec, "firestore": FirestoreSpec}
+PeerSpec = RestQueueSpec | FirestoreSpec | BakalariSpec
+KINDS: Mapping[str, type[Part]] = {"rest_queue": RestQueueSpec, "firestore": FirestoreSpec, "bakalari": BakalariSpec}
 """All kinds of peers by the name under which sync.yaml knows them: the members of `PeerSpec`."""
 POLLED = frozenset(name for name, kind in KINDS.items() if issubclass(kind, PolledSpec))
 

@@ -178,11 +178,12 @@ def _teachers(subjects: Iterable[Mapping[str, Any]], table: Mapping[str, Any]) -
 
 
 def _student(user: Mapping[str, Any]) -> Rows:
-    """Return the student whose account it is; in parents' accounts the name is the child's, with the class behind a comma."""
-    id, name = user.get("UserUID"), _text(user.get("FullName"))
-    if not isinstance(id, str) or not id.strip() or user.get("UserType") == "teacher":
+    """Return the student whose account it is; in parents' accounts the name is the child's, with the class behind a comma.
+    Without a class, as in summer, what is behind it cannot be told from the name: nobody is returned."""
+    id, name, home = user.get("UserUID"), _text(user.get("FullName")), user.get("Class") or {}
+    if not isinstance(id, str) or not id.strip() or user.get("UserType") == "teacher" or not _reference(home.get("Id")):
         return {}
-    abbrev = _text((user.get("Class") or {}).get("Abbrev"))
+    abbrev = _text(home.get("Abbrev"))
     name = name.removesuffix(f", {abbrev}") if name and abbrev else name
     return {id: {"name": name, "abbrev": None, "email": None, "kind": "student", "active": True}}
 

@@ -243,13 +243,14 @@ def _peer(name: str, pair: str) -> Peer:
         habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls)
         if isinstance(spec, BakalariSpec):
             habits = replace(habits, inactive="active", most_missing=spec.most_missing)
-        return PolledPeer(_system(name, spec), documents(), pair, entities, now, habits)
+        return PolledPeer(_system(name), documents(), pair, entities, now, habits)
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
 
 
 @cache
-def _system(name: str, spec: PolledSpec) -> System:
+def _system(name: str) -> System:
     """Return what is polled under a peer's name."""
+    spec: Part = settings().peers[name]
     if isinstance(spec, BakalariSpec):
         timeout = spec.timeout_seconds
         return Bakalari(name, {school: partial(_school, school, each, timeout) for school, each in spec.schools.items()}, now)

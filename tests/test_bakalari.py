@@ -122,6 +122,8 @@ def test_classes_subjects_users_and_enrolments_arrive_in_this_order_and_a_second
     report = town.run()
     assert not report.failure
     assert not report.tenants
+    created = {"classesCreated": 10, "subjectsCreated": 8, "usersCreated": 10, "enrolmentsCreated": 24}
+    assert report.as_json()["counts"] == created, "of both schools"
     assert {kind: len(town.rows("north", kind)) for kind in STAGES} == {"class": 5, "subject": 4, "user": 5, "enrolment": 12}
     before = dict(town.database.documents)
     assert town.run().moved == 0
@@ -250,6 +252,12 @@ def test_a_list_that_lacks_much_is_believed_by_nobody(town, north):
     messages = [str(town.run().tenants) for _ in range(5)]
     assert "are missing from the list of enrolment" in messages[-1]
     assert town.active("north", "enrolment") == before
+
+
+def test_an_edit_at_the_school_is_counted_as_an_update(town, north):
+    town.run()
+    north.teachers["U  12"] = ("Mgr. Karel Nový", "Vz")
+    assert town.run().counts == {"usersUpdated": 1}
 
 
 def test_an_account_that_fails_leaves_the_others_and_proves_no_leaver(town, north):

@@ -7,7 +7,6 @@ import yaml
 
 from local.errors import StackError
 
-
 READ_ONLY = {"bakalari"}
 """Kinds of peers that take no changes: nothing in Firestore is carried to them, so nothing there is tracked."""
 

@@ -7,6 +7,9 @@ import yaml
 
 from local.errors import StackError
 
+READ_ONLY = {"bakalari"}
+"""Kinds of peers that take no changes: nothing in Firestore is carried to them, so nothing there is tracked."""
+
 
 def triggers(config: Path) -> dict[str, str]:
     """Return a document pattern per tracker, such as `{"track_member_changes": "members/{id}"}`.
@@ -15,8 +18,11 @@ def triggers(config: Path) -> dict[str, str]:
     Raises StackError if those cannot be read.
     """
     try:
-        pairs: Any = yaml.safe_load(config.read_text())["pairs"]
-        entities = {name: spec for pair in pairs.values() for name, spec in pair["entities"].items()}
+        content: Any = yaml.safe_load(config.read_text())
+        peers = content["peers"]
+        kinds = [({peers[pair[side]]["kind"] for side in ("left", "right")}, pair) for pair in content["pairs"].values()]
+        tracked = [pair for pair_kinds, pair in kinds if "firestore" in pair_kinds and not pair_kinds & READ_ONLY]
+        entities = {name: spec for pair in tracked for name, spec in pair["entities"].items()}
         return {f"track_{name}_changes": f"{spec['collection']}/{{id}}" for name, spec in entities.items()}
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as exc:
         what = type(exc).__name__

@@ -183,6 +183,8 @@ def _finish(run: Run, source: Peer, target: Peer, begun: Begun, tried_before: se
     page, fates, results = begun.page, begun.fates, begun.results.result()
     for change, result in results:
         fates |= fates_of(change, result)
+        if result.outcome is Outcome.APPLIED:
+            run.report.count(change)
     conflicts = list({each.id: each for _, result in results for each in result.conflicts}.values())
     record_conflicts(run, target, conflicts)
     if found and conflicts:

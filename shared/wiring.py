@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -13,21 +14,28 @@ from typing import Any
 
 from shared.breaker import Breaker
 from shared.callers import Callers, accounts_of, operator_token
-from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
+from shared.config import PairSpec, Settings, load
 from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
 from shared.model import Scope
 from shared.nudges import Nudges
+from shared.peers.bakalari import Bakalari, School
+from shared.peers.bakalari_client import Client, accounts_in
 from shared.peers.base import Peer
 from shared.peers.calls import READ_AT_ONCE
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
+from shared.peers.polled import PolledPeer
+from shared.peers.polled_records import Habits
 from shared.peers.ramp import Ramp
 from shared.peers.rest_queue import RestQueue
+from shared.peers.system import System
 from shared.prices import Prices
 from shared.retry import Backoff, Patience
 from shared.run import Pair, Sharding
 from shared.secrets import Secrets
+from shared.specs.bakalari import BakalariSpec, SchoolSpec
+from shared.specs.base import SECRET, FirestoreSpec, Part, PolledSpec, RestQueueSpec
 from shared.store import Store
 from shared.tasks import CloudTasks, Tasks
 from shared.tokens import firebase_claims, google_claims
@@ -222,12 +230,14 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         beside=partial(ThreadPoolExecutor, BESIDE, "beside"),
         breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
         quota=documents().quota,
+        read_only=frozenset(each.name for each in (left, right) if isinstance(each, PolledPeer) and not each.writable),
     )
 
 
 @cache
 def _peer(name: str, pair: str) -> Peer:
-    spec, entities = settings().peers[name], settings().pairs[pair].mapped()
+    spec: Part = settings().peers[name]
+    entities = settings().pairs[pair].mapped()
     if isinstance(spec, RestQueueSpec):
         key = secret(spec.signing_key) if spec.signing_key else None
         return RestQueue(
@@ -241,7 +251,30 @@ def _peer(name: str, pair: str) -> Peer:
             breaker=Breaker(name, spec.breaker_failures, spec.breaker_seconds),
             quota=documents().quota,
         )
+    if isinstance(spec, PolledSpec):
+        habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls)
+        if isinstance(spec, BakalariSpec):
+            habits = replace(habits, inactive="active", most_missing=spec.most_missing)
+        return PolledPeer(_system(name), documents(), pair, entities, now, habits)
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
+
+
+@cache
+def _system(name: str) -> System:
+    """Return what is polled under a peer's name."""
+    spec: Part = settings().peers[name]
+    if isinstance(spec, BakalariSpec):
+        timeout = spec.timeout_seconds
+        return Bakalari(name, {school: partial(_school, school, each, timeout) for school, each in spec.schools.items()}, now)
+    raise ConfigError("sync.yaml", [f"peers.{name}: nothing is known of how to ask such a peer"])
+
+
+def _school(name: str, spec: SchoolSpec, timeout: float) -> School:
+    """Return how to ask a school: with each of the accounts in its secret."""
+    accounts = accounts_in(secret(spec.accounts)(), f"secret {spec.accounts.removeprefix(SECRET)}")
+    where = f"school {name}, account "
+    clients = [Client(f"{where}{number}", spec.url, each, now, timeout=timeout) for number, each in enumerate(accounts, 1)]
+    return School(clients, spec.public)
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from portal import synced as portal
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL = ["127.0.0.1", "localhost"]
@@ -43,6 +44,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "syncqueue",
     "members",
+    "portal",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -108,6 +110,7 @@ SYNC_QUEUE = {
             "tenant": "tenant",
             "fields": ["title", "starts_at", "details"],
         },
+        *portal.entities(),
     ],
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -45,7 +46,8 @@ def _troubled(site: Site, journal: Journal, rest: str) -> Response:
     trouble = journal.trouble
     journal.calls.append(f"{request.method} {request.full_path.rstrip('?')}")
     if trouble.down:
-        raise ConnectionAbortedError
+        _hang_up()
+        return Response()
     if trouble.seconds:
         time.sleep(trouble.seconds)
     if trouble.retry_after is not None:
@@ -56,8 +58,13 @@ def _troubled(site: Site, journal: Journal, rest: str) -> Response:
         answer = _answer(site, journal, rest)
     if request.method in {"POST", "PUT"} and trouble.loses_answers:
         trouble.loses_answers -= 1
-        raise ConnectionAbortedError
+        _hang_up()
     return answer
+
+
+def _hang_up() -> None:
+    """Close the connection; what is answered afterwards reaches nobody."""
+    request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
 
 
 def _answer(site: Site, journal: Journal, rest: str) -> Response:
@@ -149,7 +156,8 @@ def _users(site: Site, journal: Journal, user: int, rest: list[str]) -> Response
     if rest:
         row = site.users.get(int(rest[0])) if rest[0].isdigit() else None  # any user of the site, of whatever journal
         return jsonify(shapes.user(site, journal, row, full=True)) if row else missing(site)
-    rows = [site.users[number] for number in sorted(journal.roles)]
+    wanted = set(map(int, listed("roleIds")))
+    rows = [site.users[number] for number in sorted(journal.roles) if not wanted or roles(journal, number) & wanted]
     return page(rows, lambda each: shapes.user(site, journal, each, full=False), 20)
 
 
@@ -187,24 +195,35 @@ def _reviewers(site: Site, journal: Journal, user: int, rest: list[str]) -> Resp
     return jsonify({"items": found, "itemMax": len(found)})
 
 
-_LISTS = {"submissions": _submissions, "users": _users, "issues": _issues, "contexts": _contexts, "reviewers": _reviewers}
+def _sections(site: Site, journal: Journal, user: int, rest: list[str]) -> Response:
+    require(site, journal, user, (MANAGER, SUB_EDITOR, ASSISTANT, AUTHOR))
+    return missing(site) if rest else page([{"id": 1, "title": {site.locale: "Articles"}}], dict, 30)
+
+
+def _contributor_roles(site: Site, journal: Journal, user: int, rest: list[str]) -> Response:
+    if site.version != "3.6":
+        missing(site)
+    require(site, journal, user, (MANAGER, SITE_ADMIN))
+    return jsonify([{"id": 1, "name": {"en": "Author"}}, {"id": 2, "name": {"en": "Translator"}}])
+
+
+_LISTS = {
+    "submissions": _submissions,
+    "users": _users,
+    "issues": _issues,
+    "contexts": _contexts,
+    "reviewers": _reviewers,
+    "sections": _sections,
+    "contributorRoles": _contributor_roles,
+}
 
 
 @contextmanager
 def serving(site: Site, port: int = 0) -> Iterator[str]:
     """Serve an installation on 127.0.0.1 meanwhile; yield its address."""
-    app = application(site)
-
-    def wsgi(environ: Any, start_response: Any) -> Any:
-        try:
-            return app.wsgi_app(environ, start_response)
-        except ConnectionAbortedError:
-            environ["werkzeug.socket"].close()
-            raise
-
-    server = make_server("127.0.0.1", port, wsgi, threaded=True)
+    server = make_server("127.0.0.1", port, application(site), threaded=True)
     server.log_startup = lambda: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.serve_forever, name=f"ojs-{site.version}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name=f"ojs-{site.version}")
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

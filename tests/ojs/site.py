@@ -69,6 +69,11 @@ class Site:
         """The code of English."""
         return "en_US" if self.version == "3.3" else "en"
 
+    @property
+    def second(self) -> str:
+        """The code of Icelandic."""
+        return "is_IS" if self.version == "3.3" else "is"
+
     def now(self) -> str:
         """Return the time as OJS writes it."""
         return self.clock().astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S")
@@ -84,8 +89,8 @@ class Site:
             "acronym": {self.locale: path.upper()},
             "contactEmail": f"desk@{path}.example",
             "primaryLocale": self.locale,
-            "supportedLocales": [self.locale, "is"],
-            "supportedSubmissionLocales": [self.locale, "is"],
+            "supportedLocales": [self.locale, self.second],
+            "supportedSubmissionLocales": [self.locale, self.second],
             "licenseUrl": "https://creativecommons.org/licenses/by/4.0",
             "enabled": True,
             "orcidClientSecret": "secret-of-the-journal",

@@ -39,49 +39,49 @@ def test_the_version_of_an_empty_journal_is_found_too(any_version: Desk):
 # 1. Addresses, tokens, errors
 
 
-def test_1_a_journal_may_lie_at_an_address_without_index_php(newest: Desk):
+def test_trap_1_a_journal_may_lie_at_an_address_without_index_php(newest: Desk):
     at = address(newest.site, newest.journal, newest.url, url=f"{newest.url}/{newest.journal.path}/")
     polls = list(system({"summit": at}).poll("summit", "submission", None))
     assert len(polls[0].seen) == 3
 
 
-def test_1_the_token_goes_in_the_header_and_in_no_address(any_version: Desk):
+def test_trap_1_the_token_goes_in_the_header_and_in_no_address(any_version: Desk):
     any_version.poll("submission")
     assert any_version.journal.calls
     assert not [call for call in any_version.journal.calls if "key-of" in call or "apiToken" in call]
 
 
-def test_1_a_path_that_is_no_journal_is_a_wrong_address(newest: Desk):
+def test_trap_1_a_path_that_is_no_journal_is_a_wrong_address(newest: Desk):
     at = address(newest.site, newest.journal, newest.url, url=f"{newest.url}/index.php/nowhere")
     with pytest.raises(TerminalBatch, match="answered 404; there is no such journal"):
         list(system({"summit": at}).poll("summit", "submission", None))
 
 
 @pytest.mark.parametrize("token", ["mistaken", "forged.token"])
-def test_1_a_refused_token_is_the_same_error_whatever_status_and_words_a_version_has(any_version: Desk, token: str):
+def test_trap_1_a_refused_token_is_the_same_error_whatever_status_and_words_a_version_has(any_version: Desk, token: str):
     at = address(any_version.site, any_version.journal, any_version.url, token)
     with pytest.raises(TerminalBatch, match="the token") as raised:
         list(system({any_version.journal.path: at}).poll(any_version.journal.path, "submission", None))
     assert token not in str(raised.value)
 
 
-def test_1_a_token_whose_account_lacks_the_role_is_told_so(any_version: Desk):
+def test_trap_1_a_token_whose_account_lacks_the_role_is_told_so(any_version: Desk):
     any_version.journal.roles[1] = {AUTHOR}
     with pytest.raises(TerminalBatch, match="its account is not manager of this journal"):
         any_version.poll("profile")
 
 
-def test_1_a_stripped_authorization_header_is_among_the_likely_causes(any_version: Desk):
+def test_trap_1_a_stripped_authorization_header_is_among_the_likely_causes(any_version: Desk):
     any_version.journal.trouble.strips_authorization = True
     with pytest.raises(TerminalBatch, match="CGIPassAuth"):
         any_version.poll("submission")
 
 
-def test_1_a_record_that_is_gone_is_denied_and_left_out(any_version: Desk):
+def test_trap_1_a_record_that_is_gone_is_denied_and_left_out(any_version: Desk):
     assert any_version.system.fetch(any_version.journal.path, "submission", ["999"]) == []
 
 
-def test_1_a_record_is_not_taken_for_gone_where_the_account_has_lost_its_role(any_version: Desk):
+def test_trap_1_a_record_is_not_taken_for_gone_where_the_account_has_lost_its_role(any_version: Desk):
     any_version.journal.roles[1] = set()
     with pytest.raises(TerminalBatch):
         any_version.system.fetch(any_version.journal.path, "submission", ["1"])
@@ -90,14 +90,14 @@ def test_1_a_record_is_not_taken_for_gone_where_the_account_has_lost_its_role(an
 # 2. Lists
 
 
-def test_2_lists_end_where_a_page_is_empty_and_not_where_a_total_says(newest: Desk):
+def test_trap_2_lists_end_where_a_page_is_empty_and_not_where_a_total_says(newest: Desk):
     newest.site.clock = _ticking()
     for number in range(2 * COUNT):
         newest.site.submission(newest.journal, f"More {number}")
     assert sorted(newest.poll("submission").ids, key=int) == [str(number) for number in range(1, 2 * COUNT + 4)]
 
 
-def test_2_a_record_that_moves_up_while_pages_are_read_is_not_missed(newest: Desk):
+def test_trap_2_a_record_that_moves_up_while_pages_are_read_is_not_missed(newest: Desk):
     newest.site.clock = _ticking()
     for number in range(3 * COUNT):
         newest.site.submission(newest.journal, f"More {number}")
@@ -111,7 +111,7 @@ def test_2_a_record_that_moves_up_while_pages_are_read_is_not_missed(newest: Des
     assert set(newest.site.submissions) <= set(seen)
 
 
-def test_2_rows_that_tie_are_all_found_though_no_order_holds_between_pages(newest: Desk):
+def test_trap_2_rows_that_tie_are_all_found_though_no_order_holds_between_pages(newest: Desk):
     for number in range(2 * COUNT):
         newest.site.submission(newest.journal, f"At once {number}", progress="start")
     for _ in range(5):
@@ -119,7 +119,7 @@ def test_2_rows_that_tie_are_all_found_though_no_order_holds_between_pages(newes
         assert not polled.last.complete or len(polled.ids) == 2 * COUNT + 3
 
 
-def test_2_a_list_that_ignores_the_offset_is_an_error_and_no_loop(newest: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_trap_2_a_list_that_ignores_the_offset_is_an_error_and_no_loop(newest: Desk, monkeypatch: pytest.MonkeyPatch):
     for number in range(COUNT):
         newest.site.submission(newest.journal, f"More {number}")
     client = newest.system.reader("summit").client
@@ -129,7 +129,7 @@ def test_2_a_list_that_ignores_the_offset_is_an_error_and_no_loop(newest: Desk, 
         newest.poll("submission")
 
 
-def test_2_an_incremental_poll_takes_what_moved_since_the_checkpoint_with_an_overlap(any_version: Desk):
+def test_trap_2_an_incremental_poll_takes_what_moved_since_the_checkpoint_with_an_overlap(any_version: Desk):
     site = any_version.site
     site.clock = _ticking(timedelta(hours=1))
     rows = [site.submission(any_version.journal, f"Hourly {number}") for number in range(10)]
@@ -143,7 +143,7 @@ def test_2_an_incremental_poll_takes_what_moved_since_the_checkpoint_with_an_ove
     assert not again.last.complete
 
 
-def test_2_where_the_order_is_not_kept_the_whole_list_is_read(any_version: Desk):
+def test_trap_2_where_the_order_is_not_kept_the_whole_list_is_read(any_version: Desk):
     site = any_version.site
     site.clock = _ticking(timedelta(hours=5))
     rows = [site.submission(any_version.journal, f"Slow {number}") for number in range(10)]
@@ -153,7 +153,7 @@ def test_2_where_the_order_is_not_kept_the_whole_list_is_read(any_version: Desk)
     assert str(rows[0]["id"]) in any_version.poll("submission", checkpoint).ids
 
 
-def test_2_metadata_moves_the_activity_and_so_is_polled(any_version: Desk):
+def test_trap_2_metadata_moves_the_activity_and_so_is_polled(any_version: Desk):
     site = any_version.site
     site.clock = _ticking(timedelta(hours=5))
     site.submission(any_version.journal, "Later")
@@ -162,7 +162,7 @@ def test_2_metadata_moves_the_activity_and_so_is_polled(any_version: Desk):
     assert any_version.poll("submission", checkpoint).fields("1")["title"] == {site.locale: "New"}
 
 
-def test_2_what_moves_no_clock_is_seen_by_a_full_scan(any_version: Desk):
+def test_trap_2_what_moves_no_clock_is_seen_by_a_full_scan(any_version: Desk):
     site = any_version.site
     checkpoint = any_version.poll("submission").last.checkpoint
     site.clock = _ticking(timedelta(days=1))
@@ -174,13 +174,13 @@ def test_2_what_moves_no_clock_is_seen_by_a_full_scan(any_version: Desk):
     assert [each["email"] for each in named][-1] == "berta@people.example"  # type: ignore[attr-defined]
 
 
-def test_2_notes_of_open_submissions_are_polled_though_they_move_no_clock(newest: Desk):
+def test_trap_2_notes_of_open_submissions_are_polled_though_they_move_no_clock(newest: Desk):
     checkpoint = newest.poll("comment").last.checkpoint
     newest.site.note(newest.site.submissions[2]["tasks"][0], "<p>One to ten thousand.</p>", 2)
     assert [each.fields["contents"] for each in newest.poll("comment", checkpoint).seen][-1] == "<p>One to ten thousand.</p>"
 
 
-def test_2_times_have_no_zone_and_are_those_of_the_server(newest: Desk):
+def test_trap_2_times_have_no_zone_and_are_those_of_the_server(newest: Desk):
     newest.site.zone = newest.system.reader("summit").client.journal.zone
     moved = address(newest.site, newest.journal, newest.url, zone=ZoneInfo("Asia/Tokyo"))
     newest.site.submissions[1]["dateSubmitted"] = "2026-03-01 09:30:00"
@@ -188,13 +188,13 @@ def test_2_times_have_no_zone_and_are_those_of_the_server(newest: Desk):
     assert {each.external: each.fields for each in seen}["1"]["submitted_at"] == "2026-03-01T00:30:00.000000Z"
 
 
-def test_2_a_clock_that_runs_ahead_is_not_believed(newest: Desk):
+def test_trap_2_a_clock_that_runs_ahead_is_not_believed(newest: Desk):
     newest.site.clock = lambda: datetime.now(UTC) + timedelta(days=2)
     newest.site.edit_publication(newest.site.publications[1], {"pages": "1-9"})
     assert all(each.at and each.at <= datetime.now(UTC) for each in newest.poll("submission").seen)
 
 
-def test_2_drafts_are_listed_and_are_told_from_what_was_submitted(any_version: Desk):
+def test_trap_2_drafts_are_listed_and_are_told_from_what_was_submitted(any_version: Desk):
     draft = any_version.site.submission(any_version.journal, "Draft", progress="start")
     polled = any_version.poll("submission")
     assert polled.fields(str(draft["id"]))["submitted"] is False
@@ -202,11 +202,11 @@ def test_2_drafts_are_listed_and_are_told_from_what_was_submitted(any_version: D
 
 
 @pytest.mark.parametrize("entity", ["journal", "profile", "issue", "submission"])
-def test_2_a_complete_list_says_that_it_is_complete(any_version: Desk, entity: str):
+def test_trap_2_a_complete_list_says_that_it_is_complete(any_version: Desk, entity: str):
     assert any_version.poll(entity).last.complete
 
 
-def test_2_a_list_that_breaks_off_is_no_complete_list(newest: Desk):
+def test_trap_2_a_list_that_breaks_off_is_no_complete_list(newest: Desk):
     for number in range(COUNT):
         newest.site.submission(newest.journal, f"More {number}")
     polls = newest.system.poll("summit", "submission", None)
@@ -219,14 +219,14 @@ def test_2_a_list_that_breaks_off_is_no_complete_list(newest: Desk):
 # 2a. Isolation
 
 
-def test_2a_a_submission_of_another_journal_stops_the_poll_of_this_one(newest: Desk):
+def test_trap_2a_a_submission_of_another_journal_stops_the_poll_of_this_one(newest: Desk):
     newest.site.submissions[2]["contextId"] = 77
     at = address(newest.site, newest.journal, newest.url, context=78)
     with pytest.raises(TerminalBatch, match="nothing of it was taken"):
         list(system({"summit": at}).poll("summit", "submission", None))
 
 
-def test_2a_settings_are_asked_for_by_the_journals_own_id(newest: Desk):
+def test_trap_2a_settings_are_asked_for_by_the_journals_own_id(newest: Desk):
     other = newest.site.journal("valley", "Valley Post")
     newest.site.journals["valley"].roles[1] = {MANAGER}
     mixed = address(newest.site, newest.journal, newest.url, context=other.id)
@@ -234,7 +234,7 @@ def test_2a_settings_are_asked_for_by_the_journals_own_id(newest: Desk):
         list(system({"summit": mixed}).poll("summit", "journal", None))
 
 
-def test_2a_only_people_of_the_journals_own_list_are_read(newest: Desk):
+def test_trap_2a_only_people_of_the_journals_own_list_are_read(newest: Desk):
     newest.site.journal("valley", "Valley Post")
     stranger = newest.site.user("Vera Valley", "vera@valley.example", {"valley": {AUTHOR}})
     assert newest.system.fetch("summit", "profile", [str(stranger)]) == []
@@ -244,24 +244,24 @@ def test_2a_only_people_of_the_journals_own_list_are_read(newest: Desk):
 # 3. Records
 
 
-def test_3_abstracts_and_keywords_come_from_the_publication_itself(any_version: Desk):
+def test_trap_3_abstracts_and_keywords_come_from_the_publication_itself(any_version: Desk):
     fields, locale = any_version.poll("submission").fields("1"), any_version.site.locale
     assert fields["abstract"] == {locale: "<p>About On tides.</p>"}
     assert fields["keywords"] == {locale: ["nature", "study 1"]}
 
 
-def test_3_languages_that_are_filled_in_empty_are_nothing(any_version: Desk):
+def test_trap_3_languages_that_are_filled_in_empty_are_nothing(any_version: Desk):
     fields = any_version.poll("submission").fields("1")
     assert any_version.site.second not in fields["title"]  # type: ignore[operator]
     assert fields["subtitle"] is None
 
 
-def test_3_affiliations_are_told_alike_whether_one_text_or_a_list(any_version: Desk):
+def test_trap_3_affiliations_are_told_alike_whether_one_text_or_a_list(any_version: Desk):
     first = any_version.poll("submission").fields("1")["contributors"][0]  # type: ignore[index]
     assert first["affiliations"] == [{any_version.site.locale: "University"}]
 
 
-def test_3_a_new_version_has_new_author_ids_and_no_new_contributors(any_version: Desk):
+def test_trap_3_a_new_version_has_new_author_ids_and_no_new_contributors(any_version: Desk):
     before = any_version.poll("submission").fields("2")
     any_version.site.new_version(any_version.site.submissions[2])
     after = any_version.poll("submission").fields("2")
@@ -270,11 +270,11 @@ def test_3_a_new_version_has_new_author_ids_and_no_new_contributors(any_version:
 
 
 @pytest.mark.parametrize("entity", ["journal", "profile", "issue", "submission", "review", "comment"])
-def test_3_no_secret_is_ever_taken(any_version: Desk, entity: str):
+def test_trap_3_no_secret_is_ever_taken(any_version: Desk, entity: str):
     assert "secret" not in json.dumps([dict(each.fields) for each in any_version.poll(entity).seen])
 
 
-def test_3_a_person_of_two_journals_has_one_key_and_an_id_in_each():
+def test_trap_3_a_person_of_two_journals_has_one_key_and_an_id_in_each():
     with desk("3.3") as old, desk("3.6") as new:
         new.site.user("Somebody Else", "else@people.example", {"summit": {AUTHOR}})
         found = {each.key: each.external for each in old.poll("profile").seen}
@@ -283,7 +283,7 @@ def test_3_a_person_of_two_journals_has_one_key_and_an_id_in_each():
         assert "signy" not in str(both)
 
 
-def test_3_reviews_are_read_as_each_version_gives_them(any_version: Desk):
+def test_trap_3_reviews_are_read_as_each_version_gives_them(any_version: Desk):
     (review,) = (dict(each.fields) for each in any_version.poll("review").seen)
     version = any_version.site.version
     assert review["submission_id"] == 2
@@ -294,7 +294,7 @@ def test_3_reviews_are_read_as_each_version_gives_them(any_version: Desk):
     assert review["due"] == ("January 31, 2099" if version == "3.3" else "2099-01-31")
 
 
-def test_3_a_state_that_is_only_a_date_gone_by_is_no_change(any_version: Desk):
+def test_trap_3_a_state_that_is_only_a_date_gone_by_is_no_change(any_version: Desk):
     before = any_version.poll("review").seen[0].fields
     row = any_version.site.submissions[2]["reviews"][0]
     row["statusId"] = 5
@@ -303,7 +303,7 @@ def test_3_a_state_that_is_only_a_date_gone_by_is_no_change(any_version: Desk):
     assert any_version.poll("review").seen[0].fields == accepted != before
 
 
-def test_3_what_old_versions_hide_of_reviews_is_not_taken_for_gone(any_version: Desk):
+def test_trap_3_what_old_versions_hide_of_reviews_is_not_taken_for_gone(any_version: Desk):
     any_version.site.submissions[2]["reviews"][0]["statusId"] = 10
     polled = any_version.poll("review")
     assert bool(polled.seen) == (any_version.site.version in {"3.5", "3.6"})
@@ -311,47 +311,47 @@ def test_3_what_old_versions_hide_of_reviews_is_not_taken_for_gone(any_version: 
 
 
 @pytest.mark.parametrize("version", ["3.5", "3.6"])
-def test_3_a_reviewer_who_is_hidden_is_left_out_and_not_told_as_nobody(version: str):
+def test_trap_3_a_reviewer_who_is_hidden_is_left_out_and_not_told_as_nobody(version: str):
     with desk(version) as made:
         made.site.submissions[2]["by"] = 1
         assert "reviewer_id" not in made.poll("review").seen[0].fields
 
 
-def test_3_discussions_are_read_in_3_6_and_nobody_is_asked_before(any_version: Desk):
+def test_trap_3_discussions_are_read_in_3_6_and_nobody_is_asked_before(any_version: Desk):
     contents = [each.fields["contents"] for each in any_version.poll("comment").seen]
     assert contents == (["<p>Which scale?</p>"] if any_version.site.version == "3.6" else [])
     assert any("tasks" in call for call in any_version.journal.calls) == (any_version.site.version == "3.6")
 
 
-def test_3_an_issue_names_the_submissions_in_it(any_version: Desk):
+def test_trap_3_an_issue_names_the_submissions_in_it(any_version: Desk):
     assert any_version.poll("issue").fields("1")["articles"] == [1]
 
 
 # 6. Limits and proxies
 
 
-def test_6_a_busy_server_is_left_alone_for_as_long_as_it_says(newest: Desk):
+def test_trap_6_a_busy_server_is_left_alone_for_as_long_as_it_says(newest: Desk):
     newest.journal.trouble.retry_after = 120
     with pytest.raises(Transient) as raised:
         newest.poll("submission")
     assert raised.value.after == 120
 
 
-def test_6_an_html_page_is_told_as_a_login_or_maintenance_page(newest: Desk):
+def test_trap_6_an_html_page_is_told_as_a_login_or_maintenance_page(newest: Desk):
     newest.journal.trouble.page = "<html>Please log in</html>"
     with pytest.raises(TerminalBatch, match="no JSON: a login or maintenance page") as raised:
         newest.poll("submission")
     assert "Please" not in str(raised.value)
 
 
-def test_6_a_server_that_does_not_answer_is_tried_again_and_then_left(newest: Desk):
+def test_trap_6_a_server_that_does_not_answer_is_tried_again_and_then_left(newest: Desk):
     newest.journal.trouble.down = True
     with pytest.raises(Transient, match="is OJS up and the address right"):
         newest.poll("submission")
     assert len(newest.waits) == 2
 
 
-def test_6_a_denial_of_one_record_says_nothing_of_it(newest: Desk):
+def test_trap_6_a_denial_of_one_record_says_nothing_of_it(newest: Desk):
     with pytest.raises(Denied) as raised:
         newest.system.reader("summit").submission(4711)
     assert "4711" not in str(raised.value)

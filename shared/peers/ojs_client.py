@@ -22,11 +22,14 @@ COUNT = 50
 EMPTY_HANDED = 3
 """So many pages in a row that show nothing new are of a list that does not honour `offset`."""
 STRIPPED = "if the token is right, the web server may strip the Authorization header (Apache: CGIPassAuth On; pkp-lib 9320)"
-READ_ONLY_ONCE = frozenset({"api.publication.403.cantEditPublished"})
 
 
 class Denied(TerminalRecord):
     """OJS denies one record: it is of another journal, gone, or not for this account to see. Which, OJS does not tell."""
+
+    def __init__(self, code: str, message: str, status: int) -> None:
+        super().__init__(code, message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,18 @@ class Client:
         """Delete what is at `path`. Tried once, as `post` is."""
         return self._once("DELETE", path, None)
 
-    def offers(self, path: str) -> bool:
-        """Return whether this version has an endpoint."""
+    def answered(self, path: str) -> int:
+        """Return the status of what lies at `path`: 200, or that of the denial."""
         try:
-            self.get(path, {"count": 1})
+            self.get(path)
         except Denied as denied:
-            return denied.code != "missing"
-        return True
+            return denied.status
+        return 200
+
+    def total(self, path: str) -> int:
+        """Return how many records OJS says that a list has; versions there are that count wrong."""
+        body = self.get(path, {"count": 1})
+        return int(body.get("itemsMax") or 0) if isinstance(body, dict) else 0
 
     def listed(self, path: str, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
         """Yield the pages of a list, each record once, until there is nothing more.
@@ -147,8 +155,7 @@ class Client:
     def _refusal(self, at: str, status: int, body: Any, path: str) -> Exception:
         single = "/" in path
         if status in {401, 403} and single:
-            published = isinstance(body, dict) and body.get("error") in READ_ONLY_ONCE
-            return Denied("published" if published else "denied", f"{at} answered {status} for this record")
+            return Denied("denied", f"{at} answered {status} for this record", status)
         if status in {401, 403}:
             return TerminalBatch(
                 f"{at} answered {status}; the token is wrong or its account is not manager of this journal; {STRIPPED}"
@@ -161,7 +168,7 @@ class Client:
         if status == 404 and not single:
             return TerminalBatch(f"{at} answered 404; there is no such journal, or its API is off: check the journal's address")
         if status == 404:
-            return Denied("missing", f"{at} answered 404 for this record")
+            return Denied("missing", f"{at} answered 404 for this record", status)
         return TerminalRecord("refused", f"{at} answered {status}")
 
 

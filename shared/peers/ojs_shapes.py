@@ -142,8 +142,8 @@ def _affiliations(row: Row) -> list[Json]:
     return [name for name in map(_by_language, named) if name]
 
 
-def review(row: Row, submission: Row, text: Row) -> dict[str, Json]:
-    """Return a review assignment as it lies in its submission, with the texts where this version gives them.
+def review(row: Row, submission: Row, text: Row | None) -> dict[str, Json]:
+    """Return a review assignment as it lies in its submission, with the texts where they are shown.
 
     The reviewer is left out where OJS hides them, which it does from an account that is an author of the submission.
     """
@@ -162,10 +162,10 @@ def review(row: Row, submission: Row, text: Row) -> dict[str, Json]:
         "recommendation": row.get("reviewerRecommendationId", row.get("recommendation")),
         "verdict": VERDICT_TYPES.get(row.get("reviewerRecommendationType", 0), VERDICTS.get(row.get("recommendation", 0))),
         "competing_interests": _text(row.get("competingInterests")),
-        "comments": _text(text.get("comments")),
-        "confidential_comments": _text(text.get("commentsPrivate")),
-        "form_answers": text.get("reviewFormResponses"),
     }
+    if text is not None:
+        shown |= {"comments": _text(text.get("comments")), "confidential_comments": _text(text.get("commentsPrivate"))}
+        shown["form_answers"] = text.get("reviewFormResponses")
     if row.get("reviewerId") is not None:
         shown |= {"reviewer_id": row["reviewerId"], "reviewer_name": _text(row.get("reviewerFullName"))}
     return shown

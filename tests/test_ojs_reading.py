@@ -11,7 +11,7 @@ import pytest
 from ojs.site import AUTHOR, MANAGER, VERSIONS
 from ojs.stage import Desk, address, desk, system
 
-from shared.errors import TerminalBatch, Transient
+from shared.errors import TerminalBatch, TerminalRecord, Transient
 from shared.peers.ojs_client import COUNT, Denied
 
 
@@ -311,10 +311,23 @@ def test_trap_3_what_old_versions_hide_of_reviews_is_not_taken_for_gone(any_vers
 
 
 @pytest.mark.parametrize("version", ["3.5", "3.6"])
-def test_trap_3_a_reviewer_who_is_hidden_is_left_out_and_not_told_as_nobody(version: str):
+def test_trap_3_a_review_whose_reviewer_is_hidden_is_not_taken_and_said_to_be_hidden(version: str):
     with desk(version) as made:
         made.site.submissions[2]["by"] = 1
-        assert "reviewer_id" not in made.poll("review").seen[0].fields
+        polled = made.poll("review")
+        (problem,) = polled.malformed.values()
+        assert (polled.seen, problem.code) == ([], "hidden")
+        assert "account of its own" in problem.message
+        with pytest.raises(TerminalRecord):
+            made.system.fetch(made.journal.path, "review", list(polled.malformed))
+
+
+def test_a_record_in_a_form_that_is_none_stands_in_the_way_of_no_other(newest: Desk):
+    newest.site.submissions[2]["reviews"][0]["statusId"] = ["what is this"]
+    newest.site.review(newest.site.submissions[3], 3)
+    polled = newest.poll("review")
+    assert [problem.code for problem in polled.malformed.values()] == ["malformed"]
+    assert len(polled.seen) == 1
 
 
 def test_trap_3_discussions_are_read_in_3_6_and_nobody_is_asked_before(any_version: Desk):

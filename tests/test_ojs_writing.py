@@ -54,6 +54,21 @@ def test_trap_4_1_drafts_of_two_records_are_not_taken_for_each_other(since_3_4: 
     assert since_3_4.write(None, "portal-1").external == first.external
 
 
+def test_trap_4_1_a_draft_that_a_lost_call_made_is_shown_under_the_key_that_it_was_made_for(since_3_4: Desk):
+    since_3_4.journal.trouble.loses_answers = 1
+    with pytest.raises(Transient):
+        since_3_4.write(None, "portal-7", title={since_3_4.site.locale: "On wind"})
+    made = str(since_3_4.submissions()[-1]["id"])
+    assert {each.external: each.key for each in since_3_4.poll("submission").seen}[made] == "portal-7"
+
+
+def test_trap_4_1_nobody_else_can_claim_a_key(since_3_4: Desk):
+    since_3_4.write(None, "portal-7")
+    note = since_3_4.submissions()[-1]["commentsForTheEditors"]
+    since_3_4.site.submissions[2]["commentsForTheEditors"] = note.replace("portal-7", "portal-8")
+    assert {each.external: each.key for each in since_3_4.poll("submission").seen}["2"] is None
+
+
 def test_trap_4_1_the_connector_does_not_become_the_author_of_what_it_makes(since_3_4: Desk):
     since_3_4.write(None)
     assert since_3_4.submissions()[-1]["by"] is None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from typing import TypeVar
 
 from shared.errors import BadRequest, TerminalRecord
 from shared.model import Json
 from shared.peers.ojs_client import Client, Denied, Journal
-from shared.peers.ojs_reading import Reader, Row, Walk
+from shared.peers.ojs_reading import Reader, Row, Shown, Walk
 from shared.peers.ojs_writing import Writer
-from shared.peers.polled import Poll, Seen
+from shared.peers.system import Poll, Seen
 
+T = TypeVar("T")
 OPEN = frozenset({1, 5})
 """States of a submission (queued, scheduled) in which people discuss it."""
 USERS = {"orderBy": "id", "orderDirection": "ASC", "status": "all"}
@@ -45,24 +47,29 @@ class Ojs:
         OJS denies a record that is gone just as one that an account may not see; so a list is asked for too, which fails
         if the account has lost its role.
         """
-        reader, found = self.reader(tenant), list[Seen]()
-        for part in _PARTS.get(entity, _own)(externals):
+        reader, shown = self.reader(tenant), Shown()
+        for part in _PARTS.get(entity, list)(externals):
             try:
-                found += _FETCHES[entity](reader, part)
+                _SHOW[entity](reader, part, shown)
             except Denied:
                 reader.client.get("submissions", {"count": 1})
-        return [each for each in found if each.external in externals]
+        for external in externals:
+            if problem := shown.malformed.get(external):
+                raise TerminalRecord(problem.code, problem.message)
+        return [each for each in shown.seen if each.external in externals]
 
     def write(self, tenant: str | None, entity: str, external: str | None, fields: Mapping[str, Json], key: str) -> Seen:
         """Write a submission's metadata, or make a draft of it, and return what is there afterwards."""
         if entity != "submission":
             raise TerminalRecord("read-only", f"OJS has no way to write a record of {entity!r}; change it in OJS itself")
         reader = self.reader(tenant)
-        return reader.submission_seen(Writer(reader).write(external, fields, key))
+        return self.fetch(tenant, entity, [Writer(reader).write(external, fields, key)])[0]
 
 
 def _journals(reader: Reader, since: str | None) -> Iterator[Poll]:
-    yield Poll([reader.journal_seen()], complete=True)
+    shown = Shown()
+    reader.show_journal(shown)
+    yield replace(shown.poll(), complete=True)
 
 
 def _profiles(reader: Reader, since: str | None) -> Iterator[Poll]:
@@ -70,8 +77,8 @@ def _profiles(reader: Reader, since: str | None) -> Iterator[Poll]:
     number = 0
     for page in reader.client.listed("users", USERS):
         number += len(page)
-        yield Poll([reader.user_seen(each) for each in page])
-    yield Poll([], complete=number >= reader.client.total("users"))
+        yield _shown(page, reader.show_user)
+    yield Poll(complete=number >= reader.client.total("users"))
 
 
 def _issues(reader: Reader, since: str | None) -> Iterator[Poll]:
@@ -79,65 +86,59 @@ def _issues(reader: Reader, since: str | None) -> Iterator[Poll]:
     number = 0
     for page in reader.client.listed("issues", {"orderBy": "lastModified"}):
         number += len(page)
-        yield Poll([seen for each in page for seen in _or_gone(partial(_issue, reader, each["id"]))])
-    yield Poll([], complete=number >= reader.client.total("issues"))
+        yield _shown(_ids(page), reader.show_issue)
+    yield Poll(complete=number >= reader.client.total("issues"))
 
 
 def _submissions(reader: Reader, since: str | None) -> Iterator[Poll]:
     walk = Walk()
     for page in reader.changed(since, walk):
-        yield Poll([seen for row in page for seen in _or_gone(partial(_submission, reader, row["id"]))])
-    yield Poll([], walk.latest or None, walk.whole)
+        yield _shown(_ids(page), reader.show_submission)
+    yield Poll((), walk.latest or None, walk.whole)
 
 
 def _reviews(reader: Reader, since: str | None) -> Iterator[Poll]:
     walk = Walk()
     for page in reader.changed(since, walk):
-        yield Poll([seen for row in page for seen in _or_gone(partial(reader.reviews_seen, row["id"]))])
-    yield Poll([], walk.latest or None, walk.whole and reader.version not in HIDES_REVIEWS)
+        yield _shown(_ids(page), reader.show_reviews)
+    yield Poll((), walk.latest or None, walk.whole and reader.version not in HIDES_REVIEWS)
 
 
 def _comments(reader: Reader, since: str | None) -> Iterator[Poll]:
     """Notes move no clock: of open submissions, each time; of all, whenever there is no checkpoint. Only 3.6 shows any."""
     if reader.version != "3.6":
-        yield Poll([], since)
+        yield Poll((), since)
         return
     walk = Walk()
     for page in reader.changed(None, walk):
-        rows = [row for row in page if since is None or row.get("status") in OPEN]
-        yield Poll([seen for row in rows for seen in _or_gone(partial(reader.comments_seen, row))])
-    yield Poll([], walk.latest or None, walk.whole and since is None)
+        yield _shown([row for row in page if since is None or row.get("status") in OPEN], reader.show_comments)
+    yield Poll((), walk.latest or None, walk.whole and since is None)
 
 
-def _or_gone(read: Callable[[], list[Seen]]) -> list[Seen]:
-    """Return what a record of the list shows; nothing where it has gone since."""
-    try:
-        return read()
-    except Denied:
-        return []
+def _shown(parts: Sequence[T], show: Callable[[T, Shown], None]) -> Poll:
+    """Return what is shown of some records of a list; nothing of those that have gone since."""
+    shown = Shown()
+    for part in parts:
+        try:
+            show(part, shown)
+        except Denied:
+            continue
+    return shown.poll()
 
 
-def _submission(reader: Reader, id: int | str) -> list[Seen]:
-    return [reader.submission_seen(id)]
+def _ids(page: Sequence[Row]) -> list[int]:
+    return [row["id"] for row in page]
 
 
-def _issue(reader: Reader, id: int | str) -> list[Seen]:
-    return [reader.issue_seen(id)]
+def _comment(reader: Reader, submission: str, shown: Shown) -> None:
+    reader.show_comments(reader.submission(submission), shown)
 
 
-def _comment(reader: Reader, submission: str) -> list[Seen]:
-    row: Row = reader.submission(submission)
-    return reader.comments_seen(row)
-
-
-def _profile(reader: Reader, whole: str) -> list[Seen]:
+def _profile(reader: Reader, whole: str, shown: Shown) -> None:
     """Read the journal's own list: a single user is shown from the whole installation, and with their API key."""
-    pages = reader.client.listed("users", USERS)
-    return [reader.user_seen(each) for page in pages for each in page]
-
-
-def _own(externals: Sequence[str]) -> list[str]:
-    return list(externals)
+    for page in reader.client.listed("users", USERS):
+        for each in page:
+            reader.show_user(each, shown)
 
 
 def _of_submissions(externals: Sequence[str]) -> list[str]:
@@ -153,12 +154,12 @@ _POLLS: Mapping[str, Callable[[Reader, str | None], Iterator[Poll]]] = {
     "review": _reviews,
     "comment": _comments,
 }
-_FETCHES: Mapping[str, Callable[[Reader, str], list[Seen]]] = {
-    "journal": lambda reader, _: [reader.journal_seen()],
+_SHOW: Mapping[str, Callable[[Reader, str, Shown], None]] = {
+    "journal": lambda reader, _, shown: reader.show_journal(shown),
     "profile": _profile,
-    "issue": _issue,
-    "submission": _submission,
-    "review": lambda reader, submission: reader.reviews_seen(submission),
+    "issue": Reader.show_issue,
+    "submission": Reader.show_submission,
+    "review": Reader.show_reviews,
     "comment": _comment,
 }
 _PARTS: Mapping[str, Callable[[Sequence[str]], list[str]]] = {

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from shared.errors import TerminalBatch
-from shared.model import parse_instant
+from shared.errors import TerminalBatch, TerminalRecord
+from shared.model import Json, Problem, parse_instant
 from shared.peers import ojs_shapes as shapes
 from shared.peers.ojs_client import Client, Denied
-from shared.peers.polled import Seen
+from shared.peers.system import Poll, Seen
 
 OVERLAP = timedelta(hours=2)
 """How far before its checkpoint a poll begins: activity is told to the second, and an hour comes twice a year."""
@@ -21,7 +22,32 @@ ACTIVITY = {"3.3": "dateLastActivity"}
 """How the order by activity is called; `lastActivity` from 3.4 on. A wrong name is ignored without a word."""
 DONE = frozenset({7, 8, 9})
 """States of a review assignment in which its review has been handed in."""
+GIVE_AN_ACCOUNT = "give the connector an account of its own, that is manager of the journal and nothing else"
 Row = Mapping[str, Any]
+
+
+@dataclass
+class Shown:
+    """What is shown of some records, and what of them can be no record."""
+
+    seen: list[Seen] = field(default_factory=list)
+    malformed: dict[str, Problem] = field(default_factory=dict)
+
+    def add(
+        self, external: object, fields: Callable[[], Mapping[str, Json]], key: str | None = None, at: datetime | None = None
+    ) -> None:
+        """Add a record. What goes wrong with it stands in the way of no other."""
+        try:
+            self.seen.append(Seen(str(external), fields(), key, at))
+        except TerminalRecord as error:
+            self.malformed[str(external)] = Problem(error.code, str(error))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"OJS shows it in a form that is not its own ({type(error).__name__}); look at it there"
+            self.malformed[str(external)] = Problem("malformed", said)
+
+    def poll(self) -> Poll:
+        """Return it as a page of a poll."""
+        return Poll(self.seen, malformed=self.malformed)
 
 
 @dataclass
@@ -134,60 +160,53 @@ class Reader:
         found: dict[str, Any] = self.client.get(f"submissions/{row['id']}/publications/{id or row['currentPublicationId']}")
         return found
 
-    def submission_seen(self, id: int | str) -> Seen:
-        """Return a submission with its current publication."""
+    def show_submission(self, id: int | str, shown: Shown) -> None:
+        """Show a submission with its current publication. A draft that the sync made has the key that it was made for."""
         row = self.submission(id)
         publication, zone = self.publication(row), self.client.journal.zone
         at = shapes.moment(publication.get("lastModified"), zone)
-        return Seen(str(row["id"]), shapes.submission(row, publication, zone), at=self._by_now(at))
+        key = shapes.marked(row.get("commentsForTheEditors"), self.client.journal.token())
+        shown.add(row["id"], lambda: shapes.submission(row, publication, zone), key, self._by_now(at))
 
-    def reviews_seen(self, id: int | str) -> list[Seen]:
-        """Return a submission's review assignments."""
+    def show_reviews(self, id: int | str, shown: Shown) -> None:
+        """Show a submission's review assignments."""
         row = self.submission(id)
-        shown = row.get("reviewAssignments") or []
-        return [Seen(f"{row['id']}-{each['id']}", shapes.review(each, row, self._text(row, each))) for each in shown]
+        for each in row.get("reviewAssignments") or []:
+            shown.add(f"{row['id']}-{each['id']}", partial(self._review, row, each))
 
-    def _text(self, row: Row, review: Row) -> Row | None:
-        """Return a review's text; None where this version or this review shows none, and it is not known."""
-        if self.version != "3.6" or review.get("statusId") not in DONE:
-            return None
-        try:
-            found: Row = self.client.get(f"submissions/{row['id']}/reviewAssignments/{review['id']}/review")
-        except Denied:
-            return None
-        return found
+    def _review(self, row: Row, review: Row) -> Mapping[str, Json]:
+        text: Row = {}
+        if review.get("reviewerId", review) is None:
+            raise TerminalRecord("hidden", f"OJS hides who reviews it from an account that is its author; {GIVE_AN_ACCOUNT}")
+        if self.version == "3.6" and review.get("statusId") in DONE:
+            text = self.client.get(f"submissions/{row['id']}/reviewAssignments/{review['id']}/review")
+        return shapes.review(review, row, text)
 
-    def comments_seen(self, row: Row) -> list[Seen]:
-        """Return the notes in a submission's discussions; only 3.6 shows any."""
-        found: list[Seen] = []
-        stages = [each["id"] for each in row.get("stages") or self.submission(row["id"]).get("stages") or []]
-        for stage in stages:
+    def show_comments(self, row: Row, shown: Shown) -> None:
+        """Show the notes in a submission's discussions; only 3.6 shows any."""
+        zone = self.client.journal.zone
+        for stage in [each["id"] for each in row.get("stages") or self.submission(row["id"]).get("stages") or []]:
             for task in self.client.get(f"submissions/{row['id']}/stages/{stage}/tasks").get("items") or []:
-                found += self._notes(row, task)
-        return found
+                for note in task.get("notes") or []:
+                    at = self._by_now(shapes.moment(note.get("dateModified"), zone))
+                    named = f"{row['id']}-{task['id']}-{note['id']}"
+                    shown.add(named, partial(shapes.comment, note, task, row, zone), at=at)
 
-    def _notes(self, row: Row, task: Row) -> list[Seen]:
-        zone = self.client.journal.zone
-        shown = [(each, shapes.comment(each, task, row, zone)) for each in task.get("notes") or []]
-        return [
-            Seen(f"{row['id']}-{task['id']}-{each['id']}", fields, at=self._by_now(fields["edited_at"])) for each, fields in shown
-        ]
-
-    def issue_seen(self, id: int | str) -> Seen:
-        """Return an issue with its articles."""
+    def show_issue(self, id: int | str, shown: Shown) -> None:
+        """Show an issue with its articles."""
         row = self.own(self.client.get(f"issues/{id}"), "journalId")
-        zone = self.client.journal.zone
-        return Seen(str(row["id"]), shapes.issue(row), at=self._by_now(shapes.moment(row.get("lastModified"), zone)))
+        at = self._by_now(shapes.moment(row.get("lastModified"), self.client.journal.zone))
+        shown.add(row["id"], partial(shapes.issue, row), at=at)
 
-    def user_seen(self, row: Row) -> Seen:
-        """Return a user of the journal's list. Whoever has the same e-mail address elsewhere is the same person."""
+    def show_user(self, row: Row, shown: Shown) -> None:
+        """Show a user of the journal's list. Whoever has the same e-mail address elsewhere is the same person."""
         key = shapes.person(row.get("email"), self.client.journal.url, row["id"])
-        return Seen(str(row["id"]), shapes.user(row), key=key)
+        shown.add(row["id"], partial(shapes.user, row), key)
 
-    def journal_seen(self) -> Seen:
-        """Return the journal's settings."""
+    def show_journal(self, shown: Shown) -> None:
+        """Show the journal's settings."""
         row = self.context()
-        return Seen(str(row["id"]), shapes.journal(row, self.version), key=self.client.journal.slug)
+        shown.add(row["id"], lambda: shapes.journal(row, self.version), self.client.journal.slug)
 
     def _by_now(self, at: str | None) -> datetime | None:
         return min(parse_instant(at), self.now()) if at else None

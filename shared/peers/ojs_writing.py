@@ -53,9 +53,12 @@ class Writer:
         """Return the draft that an earlier call made for this key, whose answer was lost."""
         for page in self.client.listed("submissions", {"isIncomplete": 1}):
             for each in page:
-                if self.reader.submission(each["id"]).get("commentsForTheEditors") == _mark(key):
+                if self._mark_of(each["id"]) == key:
                     return str(each["id"])
         return None
+
+    def _mark_of(self, id: int) -> str | None:
+        return shapes.marked(self.reader.submission(id).get("commentsForTheEditors"), self.client.journal.token())
 
     def _make(self, fields: Row, key: str) -> str:
         """Make a draft that carries the key, in a manager's name: made as an author, the account would no longer be shown who
@@ -65,7 +68,10 @@ class Writer:
                 "not-offered",
                 "in OJS 3.3 a submission cannot be made so that a lost answer leaves no second one; make it there by hand",
             )
-        body = {"sectionId": fields.get("section_id") or self._first_section(), "commentsForTheEditors": _mark(key)}
+        body = {
+            "sectionId": fields.get("section_id") or self._first_section(),
+            "commentsForTheEditors": shapes.mark(key, self.client.journal.token()),
+        }
         body |= {"locale": fields["locale"]} if fields.get("locale") else {}
         made = self.client.post("submissions", body | {"userGroupId": self._group(MANAGER)})
         return str(self.reader.own(made, "contextId")["id"])
@@ -129,8 +135,3 @@ def _same_person(wanted: Row, there: Row) -> bool:
     if wanted.get("email") and there.get("email"):
         return bool(wanted["email"].lower() == there["email"].lower())
     return all(wanted.get(name) == shapes.contributor(there).get(name) for name in ("given_name", "family_name"))
-
-
-def _mark(key: str) -> str:
-    """Return the note by which a draft is found again. It lies where editors see it; no field of its own is offered."""
-    return f"Made by Bothways for the record {key}"

@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 from ojs.sample import NAMES, installation, journal_of, token_of
 from ojs.server import serving
 from ojs.site import Journal, Row, Site
+from shared.model import Problem
 from shared.peers.ojs import Ojs
 from shared.peers.ojs_client import Journal as Address
-from shared.peers.polled import Poll, Seen
+from shared.peers.system import Poll, Seen
 from shared.retry import Backoff
 
 
@@ -23,6 +24,7 @@ class Polled:
 
     seen: list[Seen]
     last: Poll
+    malformed: Mapping[str, Problem]
 
     @property
     def ids(self) -> list[str]:
@@ -47,7 +49,8 @@ class Desk:
     def poll(self, entity: str, since: str | None = None) -> Polled:
         """Poll the journal to the end."""
         pages = list(self.system.poll(self.journal.path, entity, since))
-        return Polled([seen for page in pages for seen in page.seen], pages[-1])
+        malformed = {external: each for page in pages for external, each in page.malformed.items()}
+        return Polled([seen for page in pages for seen in page.seen], pages[-1], malformed)
 
     def write(self, external: str | None, key: str = "portal-1", **fields: object) -> Seen:
         """Write a submission."""

@@ -38,7 +38,7 @@ class Stack:
     backend/ and sync.yaml lie. Always starts an emulator of its own, since one that runs already posts its events elsewhere.
     `events` is the HOST:PORT of whatever takes those events instead of the functions; `database_url` the backend's database.
     With `tasks` there is a task queue, which makes so many calls at once, to `functions_url` if that is not the functions' own:
-    only then are runs handed out in shards, and changes carried in real time.
+    only then are runs handed out in shards, and changes carried in real time. `more_secrets` are served too.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Stack:
         database_url: str | None = None,
         tasks: int = 0,
         functions_url: str = "",
+        more_secrets: Mapping[str, str] | None = None,
     ) -> None:
         """Describe the stack; nothing starts, and nothing is deleted, before `with`."""
         self.folder, self.project = folder.resolve(), PROJECT
@@ -62,7 +63,7 @@ class Stack:
         self._keep, self._triggers, self._members = keep, triggers, members
         self._functions_env, self._with_backend, self._root = dict(functions_env or {}), backend, root
         self._events, self._database_url = events, database_url
-        self._tasks, self.functions_url = tasks, functions_url
+        self._tasks, self.functions_url, self._more_secrets = tasks, functions_url, dict(more_secrets or {})
         self._task_server: TaskServer | None = None
         self._exits = ExitStack()
         self.emulator: Emulator
@@ -92,7 +93,7 @@ class Stack:
         known = read_secrets(self._secrets_file) if self._secrets_file.exists() else {}
         new = {name: secrets.token_hex(24) for name in SECRETS}
         new["operator-token"] += f"\nadmin {secrets.token_hex(24)}"
-        write_secrets(self._secrets_file, new | known)
+        write_secrets(self._secrets_file, new | known | self._more_secrets)
 
     def _choose_ports(self) -> None:
         self._ports = {part: port_from(f"BOTHWAYS_{part.upper()}_PORT") for part in PARTS}

@@ -21,7 +21,7 @@ class NotCalled(Exception):
 
 def call(function: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
     """Return status and body of a function's answer, by POST with a body, else by GET; NotCalled where there is none."""
-    wanted = settings.SYNC_FUNCTIONS
+    wanted: Mapping[str, Any] = settings.SYNC_FUNCTIONS
     if not wanted["functions_url"].startswith(("http://", "https://")) or not wanted["token"]:
         raise NotCalled("set FUNCTIONS_URL, and FUNCTIONS_TOKEN to an operator's token")
     headers = {"Authorization": f"Bearer {wanted['token']}", "Content-Type": "application/json"}

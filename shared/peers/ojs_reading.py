@@ -97,6 +97,7 @@ class Reader:
         try:
             row: Row = self.client.get(f"contexts/{meant.context}")
         except Denied:
+            self.client.get("submissions", {"count": 1})  # if it is the token, this says so
             raise TerminalBatch(
                 f"{meant.at}: its OJS id is not {meant.context}, or the token's account may not see its settings; "
                 f"write the id that {meant.url}/api/v1/contexts?isEnabled=1 lists for it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -68,10 +68,12 @@ def address(site: Site, journal: Journal, server: str, token: str | None = None,
     return Address(journal.path, token=lambda: key, **(settings | other))  # type: ignore[arg-type]
 
 
-def system(addresses: Mapping[str, Address], waits: list[float] | None = None) -> Ojs:
+def system(
+    addresses: Mapping[str, Address], waits: list[float] | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Ojs:
     """Return the library's system over these journals; it does not wait, but notes for how long it would have."""
     noted = [] if waits is None else waits
-    made = Ojs("ojs", addresses, lambda: datetime.now(UTC))
+    made = Ojs("ojs", addresses, now)
     for slug in addresses:
         client = made.reader(slug).client
         client.sleep, client.chance, client.backoff = noted.append, lambda: 1.0, Backoff(3)

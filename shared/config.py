@@ -9,22 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from shared import mapping
 from shared.errors import ConfigError, TerminalRecord
 from shared.mapping import SYNC_FIELD, Type
 from shared.model import Policy
+from shared.specs.base import FirestoreSpec, Part, PolledSpec, PricesSpec, RestQueueSpec
+from shared.specs.ojs import OjsSpec
 
 NAME = r"^[a-z][a-z0-9_-]{0,31}$"
 Name = Annotated[str, Field(pattern=NAME)]
-SECRET = "secret:"  # noqa: S105  # how sync.yaml refers to one
-
-
-class Part(BaseModel):
-    """A part of sync.yaml; unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class FieldSpec(Part):
@@ -49,10 +44,10 @@ def _short_form(value: object) -> object:
 
 
 class EntitySpec(Part):
-    """A kind of record: its collection, the name of its key at the backend, its fields, its tenants where it has any, and
-    how its conflicts are settled."""
+    """A kind of record: its collection, where a side is Firestore, the name of its key at the backend, its fields, its tenants
+    where it has any, and how its conflicts are settled."""
 
-    collection: str = Field(pattern=r"^[^/{}]+(/(\{tenant\}|[^/{}]+)/[^/{}]+)*$")
+    collection: str = Field("", pattern=r"^[^/{}]+(/(\{tenant\}|[^/{}]+)/[^/{}]+)*$")
     key: str = "id"
     fields: dict[str, Annotated[FieldSpec, BeforeValidator(_short_form)]] = Field(min_length=1)
     tenants: tuple[str, ...] = ()
@@ -93,38 +88,6 @@ class RealTime(Part):
     seconds: float = Field(5, ge=1, le=3600)
 
 
-class RestQueueSpec(Part):
-    """A backend that offers the REST queue. `token` and `signing_key` name secrets, `attempts` counts those of one call;
-    `breaker_failures` calls in a row that had none leave it alone for `breaker_seconds`."""
-
-    kind: Literal["rest_queue"]
-    url: str = Field(pattern=r"^https?://.+")
-    token: str = Field(pattern=r"^secret:[A-Za-z0-9_-]+$")
-    signing_key: str | None = Field(None, pattern=r"^secret:[A-Za-z0-9_-]+$")
-    timeout_seconds: float = Field(30, gt=0, le=300)
-    attempts: int = Field(4, ge=1, le=10)
-    breaker_failures: int = Field(3, ge=1)
-    breaker_seconds: float = Field(300, ge=0)
-
-
-class PricesSpec(Part):
-    """What 100,000 operations of each kind cost: for the estimates in reports."""
-
-    reads: float = Field(0.06, ge=0)
-    writes: float = Field(0.18, ge=0)
-    deletes: float = Field(0.02, ge=0)
-    currency: str = Field("USD", min_length=1)
-
-
-class FirestoreSpec(Part):
-    """A Firestore database."""
-
-    kind: Literal["firestore"]
-    project: str = Field(min_length=1)
-    database: str = "(default)"
-    prices: PricesSpec = PricesSpec()
-
-
 class PairSpec(Part):
     """Two peers and the entities that they share. `policy` is that of every entity and field that names none."""
 
@@ -151,16 +114,27 @@ class PairSpec(Part):
             yield mapping.Field(name, each.type, each.firestore or name, each.places, target, each.nothing, each.policy)
 
 
+PeerSpec = RestQueueSpec | FirestoreSpec | OjsSpec
+KINDS: Mapping[str, type[Part]] = {"rest_queue": RestQueueSpec, "firestore": FirestoreSpec, "ojs": OjsSpec}
+"""All kinds of peers by the name under which sync.yaml knows them: the members of `PeerSpec`."""
+POLLED = frozenset(name for name, kind in KINDS.items() if issubclass(kind, PolledSpec))
+
+
 class Settings(Part):
     """All of sync.yaml."""
 
     version: Literal[1]
-    peers: dict[Name, Annotated[RestQueueSpec | FirestoreSpec, Field(discriminator="kind")]] = Field(min_length=1)
+    peers: dict[Name, Annotated[PeerSpec, Field(discriminator="kind")]] = Field(min_length=1)
     pairs: dict[Name, PairSpec] = Field(min_length=1)
 
     def pair_of(self, entity: str) -> str:
-        """Return the name of the pair that syncs an entity."""
-        return next(name for name, pair in self.pairs.items() if entity in pair.entities)
+        """Return the name of the pair that syncs an entity: that with Firestore, if there is one."""
+        named = [name for name, pair in self.pairs.items() if entity in pair.entities]
+        return next((name for name in named if self.has_firestore(self.pairs[name])), named[0])
+
+    def has_firestore(self, pair: PairSpec) -> bool:
+        """Return whether one side of a pair is Firestore."""
+        return any(isinstance(self.peers[side], FirestoreSpec) for side in (pair.left, pair.right))
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -241,7 +215,7 @@ def _valid(place: list[str]) -> list[str]:
     if place[-1:] == ["prices"]:
         part: type[Part] = PricesSpec
     elif place[:1] == ["peers"]:
-        part = RestQueueSpec if "rest_queue" in place else FirestoreSpec
+        part = next((kind for name, kind in KINDS.items() if name in place), FirestoreSpec)
     elif len(place) == 3 and place[2] in _SECTIONS:
         part = _SECTIONS[place[-1]]
     else:
@@ -253,17 +227,25 @@ def _contradictions(raw: Any) -> Iterator[str]:
     """Yield what is wrong between the parts, as far as the parts can be read."""
     peers = _dict(_dict(raw).get("peers"))
     homes: dict[str, str] = {}
+    said: set[tuple[str, str]] = set()
     for name, pair in _dict(_dict(raw).get("pairs")).items():
         place, pair = f"pairs.{name}", _dict(pair)
         yield from _peer_problems(place, pair, peers)
+        sides = [side for side in (_name(pair.get("left")), _name(pair.get("right"))) if side]
+        kinds = {side: str(_dict(peers.get(side)).get("kind")) for side in sides}
         for entity, spec in _dict(pair.get("entities")).items():
             at = f"{place}.entities.{entity}"
-            collection = str(_dict(spec).get("collection"))
-            for what in (f"entity {entity!r}", f"collection {collection!r}"):
-                if what in homes:
-                    yield f"{at}: {what} is synced already by {homes[what]}; one pair each"
-                homes[what] = at
+            collection = _dict(spec).get("collection")
+            places = {f"entity {entity!r} of {side}": f"entity {entity!r}" for side, kind in kinds.items() if kind not in POLLED}
+            for where, what in (places | {str(collection): f"collection {str(collection)!r}"} if collection else places).items():
+                if where in homes and (what, homes[where]) not in said:
+                    said.add((what, homes[where]))
+                    yield f"{at}: {what} is synced already by {homes[where]}; one pair each"
+                homes[where] = at
+            if collection is None and "firestore" in kinds.values():
+                yield f"{at}.collection: Field required"
             yield from _entity_problems(at, _dict(spec), _dict(pair.get("entities")))
+            yield from _tenant_problems(at, _dict(spec), {side: _dict(peers.get(side)) for side in kinds})
 
 
 def _peer_problems(place: str, pair: dict[str, Any], peers: dict[str, Any]) -> Iterator[str]:
@@ -278,8 +260,9 @@ def _peer_problems(place: str, pair: dict[str, Any], peers: dict[str, Any]) -> I
     if named["initial_winner"] in peers and named["initial_winner"] not in sides:
         yield f"{place}.initial_winner: {named['initial_winner']!r} is neither left nor right of the pair"
     kinds = sorted(str(_dict(peers.get(side or "")).get("kind")) for side in sides)
-    if all(side in peers for side in sides) and kinds != ["firestore", "rest_queue"]:
-        yield f"{place}: pairs a {kinds[0]} with a {kinds[1]}; a rest_queue and a firestore can be paired"
+    if all(side in peers for side in sides) and (len(set(kinds)) == 1 or not set(kinds) & {"firestore", "rest_queue"}):
+        can = "a rest_queue and a firestore can be paired, and any other kind with one of them"
+        yield f"{place}: pairs a {kinds[0]} with a {kinds[1]}; {can}"
 
 
 def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) -> Iterator[str]:
@@ -295,8 +278,21 @@ def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) ->
         yield from _type_problems(f"{at}.fields.{name}", each, entities)
     if _name(spec.get("key")) in fields:
         yield f"{at}.fields.{spec['key']}: is the key, and is not listed among the fields"
-    if bool(spec.get("tenants")) != ("{tenant}" in str(spec.get("collection"))):
+    if "collection" in spec and bool(spec.get("tenants")) != ("{tenant}" in str(spec.get("collection"))):
         yield f"{at}: `tenants` and a `{{tenant}}` in `collection` go together"
+
+
+def _tenant_problems(at: str, spec: dict[str, Any], sides: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield which tenants a polled side is not told how to ask."""
+    asked = spec.get("tenants") if isinstance(spec.get("tenants"), list) else []
+    for name, side in sides.items():
+        kind = KINDS.get(str(side.get("kind")))
+        if kind is None or not issubclass(kind, PolledSpec) or kind.tenants_in is None:
+            continue
+        known = _dict(side.get(kind.tenants_in))
+        for tenant in asked or [None]:
+            if tenant not in known:
+                yield f"{at}.tenants: {tenant!r} is none of peer {name!r}; there are: {_listed(known)}"
 
 
 def _type_problems(at: str, field: dict[str, Any], entities: dict[str, Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from shared.letters import letter_of
 from shared.model import Change, RecordId, Version
 from shared.peers.base import Peer
 from shared.peers.firestore import FirestorePeer
+from shared.peers.queue import FirestoreQueue
 from shared.run import Pair
 from shared.store import Store
 from shared.story import Facts
@@ -32,7 +33,7 @@ def gather(pair: Pair, record: RecordId, store: Store) -> Facts:
         {peer.name: _version(peer, record) for peer in sides},
         {peer.name: peer.unseen(record) for peer in sides if isinstance(peer, FirestorePeer)},
         queue,
-        [change for peer in sides if not isinstance(peer, FirestorePeer) for change in _waiting(pair, peer, record)],
+        [change for peer in sides if not isinstance(peer, FirestoreQueue) for change in _waiting(pair, peer, record)],
         conflicts,
         letters,
         {id: store.run(pair.name, id) for id in sorted(ids)},

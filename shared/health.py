@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,7 +94,9 @@ def _ask(pair: Pair, store: Store, now: datetime) -> Found:
     silent: dict[str, str] = {}
     for peer in (pair.left, pair.right):
         try:
-            peers[peer.name] = peer.status(pair.scope)
+            status = peer.status(pair.scope)
+            carried = any(source is peer for _, source, _ in pair.ways)
+            peers[peer.name] = status if carried else replace(status, pending=0, oldest_pending_at=None)
         except SyncError as error:
             silent[peer.name] = str(error)
     last, dead = store.lease(pair.name).last, store.open_dead_letters(pair.name)

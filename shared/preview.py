@@ -14,12 +14,13 @@ from typing import Any, TypeAlias
 
 from shared.canonical import canonical
 from shared.digests import Digest, Hashed
-from shared.errors import TerminalRecord
+from shared.errors import SyncError, TerminalRecord
 from shared.log import Log, Muted
 from shared.model import Acknowledgement, Change, Outcome, Page, Problem, Record, RecordId, Result, Scope, Status, Value, Version
 from shared.overlap import Inline
-from shared.peers.base import Asked, Peer, Teller
+from shared.peers.base import Asked, Peer, Polled, Teller
 from shared.peers.firestore import FirestorePeer
+from shared.peers.polled import PolledPeer
 from shared.peers.standin import StandIn
 from shared.policy import Mode
 from shared.report import Brake, Report
@@ -62,13 +63,15 @@ def rehearse(motion: Motion, pair: Pair, order: Order, store: Store, now: Callab
 
 
 def _played(peer: Peer, pair: Pair, stage: Stage, now: Callable[[], datetime]) -> Peer:
-    return peer.on(stage) if isinstance(peer, FirestorePeer) else StandIn(peer, pair.names, now)
+    return peer.on(stage) if isinstance(peer, FirestorePeer | PolledPeer) else StandIn(peer, pair.names, now)
 
 
 def _watched(peer: Peer, direction: str, plan: Plan, aside: Aside) -> Watched:
     """Return the peer, watched, with what it can tell of digests. What is only played does not show in those: it is read
     as a difference, and found equal."""
     lying = peer.played if isinstance(peer, StandIn) else peer
+    if isinstance(lying, Polled):
+        return WatchedPolled(peer, direction, plan, aside, lying)
     if isinstance(lying, Teller):
         return WatchedTeller(peer, direction, plan, aside, lying)
     return (
@@ -237,6 +240,20 @@ class Watched:
 
     def status(self, scope: Scope) -> Status:
         return self.peer.status(scope)
+
+
+@dataclass
+class WatchedPolled(Watched):
+    """The same of a peer that is polled."""
+
+    polled: Polled
+
+    @property
+    def writable(self) -> bool:
+        return self.polled.writable
+
+    def poll(self, scope: Scope, tenants_of: Callable[[str], Sequence[str | None]]) -> Mapping[str | None, SyncError]:
+        return self.polled.poll(scope, tenants_of)
 
 
 @dataclass

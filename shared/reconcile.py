@@ -66,6 +66,8 @@ def compare(run: Run, task: Task) -> bool:
     disputes = open_disputes(run) if task.repair else {}
     for entity in run.pair.scope.entities:
         for tenant in run.pair.tenants_of(entity):
+            if tenant in run.report.tenants:
+                continue  # it could not be polled, so it cannot be compared
             if not progress.passed(entity, tenant) and not _compare(run, task, progress, disputes, entity, tenant):
                 return True
     progress.finished()

@@ -128,6 +128,8 @@ class Report:
     prices: Prices = field(default_factory=Prices)
     failure: Failure | None = None
     stopped_by: Limit | None = None
+    tenants: dict[str, Failure] = field(default_factory=dict)
+    """Why a tenant could not be asked what is new; everybody else was."""
     quota_errors: Mapping[str, int] = field(default_factory=dict)
     """How often each peer said that a quota is used up."""
     breakers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -176,6 +178,8 @@ class Report:
             body |= {"dry_run": True, **forecast, "plan": list(self.plan), "plan_more": self.plan_more}
         if self.reconciled:
             body["reconciled"] = {name: asdict(each) for name, each in self.reconciled.items()}
+        if self.tenants:
+            body["tenants"] = {name: asdict(each) for name, each in self.tenants.items()}
         if self.handed_out:
             body["handed_out"] = dict(self.handed_out)
         if self.resumed_from:

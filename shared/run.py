@@ -15,7 +15,7 @@ from shared.log import Log
 from shared.mapping import Entity
 from shared.model import Billed, RecordId, Scope
 from shared.overlap import Inline
-from shared.peers.base import Peer
+from shared.peers.base import Peer, Polled
 from shared.prices import Prices
 from shared.quota import Quota
 from shared.report import Failure, Limit, Report
@@ -60,6 +60,14 @@ class Pair:
     quota: Quota = field(default_factory=Quota)
 
     sharding: Sharding | None = None
+    read_only: frozenset[str] = frozenset()
+    """The peers whose systems take no changes: none are carried to them."""
+
+    @property
+    def ways(self) -> list[tuple[str, Peer, Peer]]:
+        """The directions in which changes are carried: name, source, target."""
+        both = ((self.left, self.right), (self.right, self.left))
+        return [(f"{a.name}_to_{b.name}", a, b) for a, b in both if b.name not in self.read_only]
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -113,6 +121,16 @@ class Run:
     def __post_init__(self) -> None:
         self.brakes = Brakes(self.order.allow_mass_delete)
         self.quota_before = self.pair.quota.copy()
+
+    def poll(self) -> None:
+        """Look for what is new at peers without a queue. What fails for one tenant is in the report; with none, it is raised."""
+        for peer in (self.pair.left, self.pair.right):
+            troubles = peer.poll(self.pair.scope, self.pair.tenants_of) if isinstance(peer, Polled) else {}
+            for tenant, error in troubles.items():
+                if tenant is None:
+                    raise error
+                self.report.tenants[tenant] = Failure(peer.name, str(error), isinstance(error, Transient))
+                self.log("tenant_failed", str(error), "WARNING", tenant=tenant, peer=peer.name)
 
     def way(self, source: Peer, target: Peer, scope: Scope) -> Way:
         """Return the way of the one entity in `scope` from a peer to the other."""
@@ -234,6 +252,7 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
         for each in run.pair.breakers:
             each.resume(lease.breaker(each.peer))
             each.check()
+        run.poll()
         if work(run, False):
             run.store.begin(lease, run.report, run.now() + LEASE)
             began.append(True)
@@ -242,7 +261,7 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
     _guarded(run, asked_and_done)
     if run.report.handed_out:
         return
-    if began or run.report.failure or run.store.idle_is_news(lease, run.now()):
+    if began or run.report.failure or run.report.tenants or run.store.idle_is_news(lease, run.now()):
         run.store.finish(run.report, run.add_up(run.store.closing))
 
 
@@ -278,6 +297,4 @@ def _log_end(run: Run) -> None:
 
 def directions(run: Run) -> list[tuple[str, Peer, Peer]]:
     """Return the directions asked for: name, source, target."""
-    left, right = run.pair.left, run.pair.right
-    both = [(f"{a.name}_to_{b.name}", a, b) for a, b in ((left, right), (right, left))]
-    return [each for each in both if run.order.direction in {None, each[0]}]
+    return [each for each in run.pair.ways if run.order.direction in {None, each[0]}]

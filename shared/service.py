@@ -210,13 +210,15 @@ def run_asked(asked: RunRequest, call: Call, motion: Motion) -> Answer:
         try:
             report = _repeated(call, name) or _made(motion, pair, order, asked.dry_run, call)
             reports[name] = report if isinstance(report, dict) else report.as_json()
+            if isinstance(report, Report):
+                errors += [_failure(name, each) | {"tenant": tenant} for tenant, each in report.tenants.items()]
             if isinstance(report, Report) and report.failure:
                 errors.append(_failure(name, report.failure))
                 status = 500
         except AlreadyRunning as error:
             errors.append(_error(error) | {"pair": name, "runId": error.run_id})
             status = max(status, 409)
-    return call.answer(status == 200, {"pairs": reports}, errors), status
+    return call.answer(not errors, {"pairs": reports}, errors), status
 
 
 def _refuse_mass_delete(plan: str | None, call: Call) -> None:
@@ -238,7 +240,7 @@ def _chosen(asked: RunRequest, direction: str | None, pairs: Mapping[str, Pair])
     for entity in asked.entities or ():
         if entity not in known:
             raise BadRequest(f"entities: there is no entity {entity!r} there; there are: {', '.join(known)}")
-    ways = [f"{a.name}_to_{b.name}" for pair in chosen.values() for a, b in ((pair.left, pair.right), (pair.right, pair.left))]
+    ways = [name for pair in chosen.values() for name, _, _ in pair.ways]
     if direction is not None and direction not in ways:
         raise BadRequest(f"direction: there is no direction {direction!r}; there are: {', '.join(ways)}")
     return {name: asked.narrowed(pair) for name, pair in chosen.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.breaker import Breaker
 from shared.callers import Callers, accounts_of, operator_token
-from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
+from shared.config import PairSpec, Settings, load
 from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
 from shared.model import Scope
@@ -21,12 +21,19 @@ from shared.nudges import Nudges
 from shared.peers.base import Peer
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
+from shared.peers.ojs import Ojs
+from shared.peers.ojs_client import Journal
+from shared.peers.polled import PolledPeer
+from shared.peers.polled_records import Habits
 from shared.peers.ramp import Ramp
 from shared.peers.rest_queue import RestQueue
+from shared.peers.system import System
 from shared.prices import Prices
 from shared.retry import Backoff, Patience
 from shared.run import Pair, Sharding
 from shared.secrets import Secrets
+from shared.specs.base import SECRET, FirestoreSpec, Part, PolledSpec, RestQueueSpec
+from shared.specs.ojs import JournalSpec, OjsSpec
 from shared.store import Store
 from shared.tasks import CloudTasks, Tasks
 from shared.tokens import firebase_claims, google_claims
@@ -206,16 +213,24 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         initial_winner=spec.initial_winner,
         entities={each.name: each for each in spec.mapped()},
         sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
-        tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
+        tenants={entity: _asked(spec, each.tenants) for entity, each in spec.entities.items() if each.tenants},
         beside=partial(ThreadPoolExecutor, 1, "beside"),
         breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
         quota=documents().quota,
+        read_only=frozenset(each.name for each in (left, right) if isinstance(each, PolledPeer) and not each.writable),
     )
+
+
+def _asked(pair: PairSpec, tenants: Sequence[str]) -> tuple[str, ...]:
+    """Return the tenants that no polled side of a pair leaves alone for now."""
+    polled = [spec for side in (pair.left, pair.right) if isinstance(spec := settings().peers[side], PolledSpec)]
+    return tuple(tenant for tenant in tenants if not any(tenant in spec.silent for spec in polled))
 
 
 @cache
 def _peer(name: str, pair: str) -> Peer:
-    spec, entities = settings().peers[name], settings().pairs[pair].mapped()
+    spec: Part = settings().peers[name]
+    entities = settings().pairs[pair].mapped()
     if isinstance(spec, RestQueueSpec):
         key = secret(spec.signing_key) if spec.signing_key else None
         return RestQueue(
@@ -229,7 +244,23 @@ def _peer(name: str, pair: str) -> Peer:
             breaker=Breaker(name, spec.breaker_failures, spec.breaker_seconds),
             quota=documents().quota,
         )
+    if isinstance(spec, PolledSpec):
+        habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls, spec.every)
+        return PolledPeer(_system(name), documents(), pair, entities, now, habits)
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
+
+
+@cache
+def _system(name: str) -> System:
+    """Return what is polled under a peer's name; one for all pairs."""
+    spec: Part = settings().peers[name]
+    if isinstance(spec, OjsSpec):
+        return Ojs(name, {slug: _journal(slug, each) for slug, each in spec.journals.items() if each.enabled}, now)
+    raise ConfigError("sync.yaml", [f"peers.{name}: nothing is known of how to ask such a peer"])
+
+
+def _journal(slug: str, spec: JournalSpec) -> Journal:
+    return Journal(slug, spec.url, secret(spec.token), spec.context, spec.zone, spec.timeout_seconds)
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
 import pytest
 from memory_firestore import MemoryFirestore
+from memory_system import MemorySystem
 from simulation.backend import Backend
 from simulation.rest import URL, Server, Session
 
 from shared.mapping import Entity, Field, Type
-from shared.model import RecordId
+from shared.model import Problem, RecordId, Scope
 from shared.peers.base import Peer
 from shared.peers.firestore import FirestorePeer
 from shared.peers.memory import MemoryPeer
+from shared.peers.polled import PolledPeer
+from shared.peers.polled_records import Habits
 from shared.peers.rest_queue import RestQueue
 from shared.tracker import Poke, track
 
@@ -145,6 +148,47 @@ class MemoryFirestoreStand(Plain):
             record = BRANCH.record(event.path)
             if record:
                 track(self.peer, Poke(record, event.before, event.after, event.time))
+
+
+class PolledStand(Plain):
+    """A system without a queue, polled after each edit of its users; it has ids of its own for what is created there."""
+
+    unacceptable = 5
+    nothing = ""
+    knows_keys = False
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        super().__init__(request)
+        self.system = MemorySystem(now, knows_keys=self.knows_keys)
+        self.system.malformed = {"illegible": Problem("malformed", "a list with nothing in it would prove no delete")}
+        self.peer = PolledPeer(self.system, MemoryFirestore(now), "branches", [BRANCH], now, Habits(missing_polls=1))
+        self.deliver_events()
+
+    def _external(self, key: str) -> str:
+        [ref] = self.peer.refs([RecordId("branch", key)]).values()
+        return ref.external or key
+
+    def save(self, key: str, **fields: object) -> None:
+        self.save_unseen(key, **fields)
+        self.deliver_events()
+
+    def save_unseen(self, key: str, **fields: object) -> None:
+        self.system.user_writes(None, "branch", self._external(key), fields, key)
+
+    def delete(self, key: str) -> None:
+        self.system.remove(None, "branch", self._external(key))
+        self.deliver_events()
+
+    def deliver_events(self) -> None:
+        """Poll, everything: what is gone shows in a whole list only."""
+        self.peer.habits = Habits(timedelta(), 1)
+        assert self.peer.poll(Scope("branches", ("branch",)), lambda entity: (None,)) == {}
+
+
+class PolledByKeyStand(PolledStand):
+    """The same, where the system keeps the key."""
+
+    knows_keys = True
 
 
 class EmulatorStand(Plain):

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FUNCTION = 40
-PEERS = {"rest_queue", "firestore", "memory", "standin", "ojs", "bakalari", "neo4j"}
+PEERS = {"polled", "rest_queue", "firestore", "memory", "standin", "ojs", "bakalari", "neo4j"}
 CONCRETE = {f"peers.{name}" for name in (*PEERS, "documents", "layout")}
 GOOGLE = ("google", "firebase_admin", "grpc")
 
@@ -90,10 +90,12 @@ PURE = {
     "report": {"model", "prices"},
     "fates": {"model", "report"},
     "log": {"model"},
-    "config": {"mapping", "errors", "model"},
+    "specs.base": set(),
+    "config": {"mapping", "errors", "model", "specs.base"},
     "digests": {"model"},
     "comparing": {"model", "errors", "canonical", "naming"},
-    "peers.base": {"model", "policy", "digests"},
+    "peers.base": {"model", "errors", "policy", "digests"},
+    "peers.system": {"model"},
     "brake": {"model", "report", "peers.base"},
     "tasks": {"errors", "canonical"},
     "nudges": {"errors", "log", "tasks"},

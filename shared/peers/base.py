@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from shared.digests import Digest, Hashed
+from shared.errors import SyncError
 from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status
 from shared.policy import Mode
 
@@ -81,6 +82,20 @@ class Peer(Protocol):
 
     def status(self, scope: Scope) -> Status:
         """Return the queue's figures."""
+        ...
+
+
+@runtime_checkable
+class Polled(Protocol):
+    """A peer whose system has no queue: what is new there is found by asking, once a run, and put into a queue of ours."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the system takes changes at all. If not, nothing is carried to it."""
+        ...
+
+    def poll(self, scope: Scope, tenants_of: Callable[[str], Sequence[str | None]]) -> Mapping[str | None, SyncError]:
+        """Adopt what is new and return what went wrong, by tenant: one that fails stops no other."""
         ...
 
 

@@ -26,10 +26,15 @@ def erase(documents: Documents, layout: Layout, record: RecordId, now: datetime)
     Transient if the record is not deleted (any more): nothing is erased that somebody has made anew.
     """
     erased, values = _erase_tombstone(documents, layout, record, now)
+    return {"hidden values": values, "queue entries": empty_entries(documents, record, erased, now)}
+
+
+def empty_entries(documents: Documents, record: RecordId, erased: Stamp, now: datetime) -> int:
+    """Leave of a record's queue entries up to a stamp what names nobody; return how many there were."""
     rows = [row for row in _entries(documents, record) if _stamp(row) <= erased]
     for start in range(0, len(rows), AT_ONCE):
         documents.commit([write for row in rows[start : start + AT_ONCE] for write in _emptied(row, erased, now)])
-    return {"hidden values": values, "queue entries": len(rows)}
+    return len(rows)
 
 
 def _erase_tombstone(documents: Documents, layout: Layout, record: RecordId, now: datetime) -> tuple[Stamp, int]:

@@ -40,6 +40,7 @@ class FirestoreRecords:
     ) -> None:
         self.beside = beside or Inline()
         self.name, self.pair, self.documents, self.now, self.sleep = name, pair, documents, now, sleep
+        self.queue_name = pair
         self.layouts = {entity.name: Layout(pair, name, entity) for entity in entities}
 
     def read(self, ids: Sequence[RecordId], adopting: bool = True) -> list[Record]:

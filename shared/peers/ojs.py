@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from shared.errors import BadRequest, TerminalRecord
+from shared.errors import TerminalRecord, Transient
 from shared.model import Json
 from shared.peers.ojs_client import Client, Denied, Journal
 from shared.peers.ojs_reading import Reader, Row, Shown, Walk
@@ -31,10 +31,15 @@ class Ojs:
         self.name, self.now = name, now
         self._readers = {slug: Reader(Client(journal), now) for slug, journal in journals.items()}
 
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """The journals that can be asked."""
+        return tuple(self._readers)
+
     def reader(self, tenant: str | None) -> Reader:
         """Return what reads a tenant's journal."""
         if tenant not in self._readers:
-            raise BadRequest(f"tenant: there is no journal {tenant!r}; there are: {', '.join(self._readers)}")
+            raise Transient(f"journal {tenant!r} is not to be asked now: sync.yaml switches it off, or does not name it")
         return self._readers[tenant]
 
     def poll(self, tenant: str | None, entity: str, since: str | None) -> Iterator[Poll]:
@@ -42,7 +47,7 @@ class Ojs:
         return _POLLS[entity](self.reader(tenant), since)
 
     def fetch(self, tenant: str | None, entity: str, externals: Sequence[str]) -> list[Seen]:
-        """Return these records as they are now; those that are gone are left out.
+        """Return these records as they are now; those that are gone, or can be no record, are left out.
 
         OJS denies a record that is gone just as one that an account may not see; so a list is asked for too, which fails
         if the account has lost its role.
@@ -53,9 +58,6 @@ class Ojs:
                 _SHOW[entity](reader, part, shown)
             except Denied:
                 reader.client.get("submissions", {"count": 1})
-        for external in externals:
-            if problem := shown.malformed.get(external):
-                raise TerminalRecord(problem.code, problem.message)
         return [each for each in shown.seen if each.external in externals]
 
     def write(self, tenant: str | None, entity: str, external: str | None, fields: Mapping[str, Json], key: str) -> Seen:
@@ -63,7 +65,10 @@ class Ojs:
         if entity != "submission":
             raise TerminalRecord("read-only", f"OJS has no way to write a record of {entity!r}; change it in OJS itself")
         reader = self.reader(tenant)
-        return self.fetch(tenant, entity, [Writer(reader).write(external, fields, key)])[0]
+        found = self.fetch(tenant, entity, [Writer(reader).write(external, fields, key)])
+        if not found:
+            raise Transient("OJS took the write and does not show the record; the next poll tells what became of it")
+        return found[0]
 
 
 def _journals(reader: Reader, since: str | None) -> Iterator[Poll]:

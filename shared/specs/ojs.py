@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field
@@ -44,7 +45,14 @@ class OjsSpec(PolledSpec):
     kind: Literal["ojs"]
     journals: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")], JournalSpec] = Field(min_length=1)
 
+    tenants_in: ClassVar[str | None] = "journals"
+
     @property
-    def tenants(self) -> tuple[str, ...]:
-        """The journals."""
-        return tuple(self.journals)
+    def silent(self) -> frozenset[str]:
+        """The journals that are switched off."""
+        return frozenset(slug for slug, each in self.journals.items() if not each.enabled)
+
+    @property
+    def every(self) -> dict[str, timedelta]:
+        """How often a journal is asked at the most, where that is said."""
+        return {slug: timedelta(minutes=each.every_minutes) for slug, each in self.journals.items() if each.every_minutes}

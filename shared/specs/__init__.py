@@ -1,0 +1,1 @@
+"""What sync.yaml says of each kind of peer."""

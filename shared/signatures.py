@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
+
+from werkzeug.datastructures import Headers
 
 from shared.errors import Refused
 
@@ -21,7 +23,7 @@ def signature(key: str, at: str, nonce: str, method: str, target: str, body: byt
     return "v1=" + hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
 
 
-def check(headers: Mapping[str, str], method: str, targets: Iterable[str], body: bytes, key: str, now: datetime) -> None:
+def check(headers: Headers, method: str, targets: Iterable[str], body: bytes, key: str, now: datetime) -> None:
     """Raise Refused (401) unless the request is signed with the key, for one of these targets, and of the last minutes.
 
     That one comes twice is let pass: what is asked for here does no harm when it is repeated.

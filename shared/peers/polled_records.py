@@ -100,13 +100,13 @@ class PolledRecords(FirestoreQueue):
         for tenant in tenants:
             try:
                 for entity in scope.entities:
-                    if tenant in tenants_of(entity) and (scope.tenant is not None or self._is_due(tenant, entity)):
+                    if tenant in tenants_of(entity) and (scope.tenant is not None or self._has_waited(tenant, entity)):
                         self._poll(tenant, entity)
             except SyncError as error:
                 troubles[tenant] = error
         return troubles
 
-    def _is_due(self, tenant: str | None, entity: str) -> bool:
+    def _has_waited(self, tenant: str | None, entity: str) -> bool:
         """Whether a run that names no tenant polls this one. Runs do not begin to the second: a little early is not too early."""
         every = self.habits.every.get(tenant or "")
         last = self.checkpoint(tenant, entity).get("polled_at") if every else None

@@ -22,6 +22,7 @@ class Journals:
 
     def __init__(self, log: Path) -> None:
         """Describe them; nothing starts before `with`."""
+        self.log = log
         first = next((port for port in range(FIRST, LAST) if all(is_free(port + number) for number in range(4))), None)
         if first is None:
             raise StackError(f"there are no four free ports in a row between {FIRST} and {LAST}")

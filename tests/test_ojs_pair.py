@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -407,6 +407,24 @@ def test_an_edit_that_moved_no_clock_still_beats_an_older_one(press: Callable[..
     made.run()
     named = made.held("submission", "summit", "2")["contributors"]  # type: ignore[index]
     assert [each["email"] for each in named] == ["ada@summit.example", "berta@people.example"]
+
+
+def test_a_journal_with_an_interval_is_polled_no_more_often_unless_it_is_named(press: Callable[..., Press]):
+    made = press("3.5", "3.6", habits=Habits(every={"summit": timedelta(hours=4)}))
+    made.run()
+    for version in ("3.5", "3.6"):
+        made.sites[version].edit_publication(made.sites[version].publications[2], {"pages": "1-2"})
+    made.later(hours=1)
+    made.run()
+    assert [(made.held("submission", tenant, "2") or {}).get("pages") for tenant in ("quarry", "summit")] == ["1-2", None]
+    made.pair = replace(made.pair, scope=replace(made.pair.scope, tenant="summit"))
+    made.run()
+    assert (made.held("submission", "summit", "2") or {})["pages"] == "1-2"
+    made.pair = replace(made.pair, scope=replace(made.pair.scope, tenant=None))
+    made.sites["3.6"].edit_publication(made.sites["3.6"].publications[2], {"pages": "3-4"})
+    made.later(hours=4)
+    made.run()
+    assert (made.held("submission", "summit", "2") or {})["pages"] == "3-4"
 
 
 # Reconcile, and Firestore in the portal's place

@@ -13,13 +13,14 @@ LABEL = ("app", "bothways")
 
 
 def plan_http(settings: Settings, project: Project) -> Iterator[Command]:
-    """Yield what deploys each HTTP function; only the caller's account may invoke it."""
+    """Yield what deploys each HTTP function; only the caller's account may invoke it, unless it is `public`."""
     sizes = settings.sizes["http"]
     for name, kind in settings.kinds.items():
         if kind != EVENT:
             refuse_taken(name, project)
-            trigger = ("--trigger-http", "--no-allow-unauthenticated")
-            yield from _deploy(settings, project, name, sizes.get(name, sizes["default"]), trigger)
+            size = sizes.get(name, sizes["default"])
+            trigger = ("--trigger-http", "--allow-unauthenticated" if size.get("public") else "--no-allow-unauthenticated")
+            yield from _deploy(settings, project, name, size, trigger)
             yield _invoker(settings, name)
 
 

@@ -42,6 +42,8 @@ class HealthRequest(BaseModel):
 
 def signed(request: Request) -> Caller:
     """Return the caller of ojs_event: whoever signs with the event key of the journal that the body names."""
+    if "X-Sync-Signature" not in request.headers:
+        raise Refused(401, "the call is not signed; the REST contract says how, with the journal's event key")
     spec = _specs().get(parse(request, EventRequest).journal)
     if spec is None or spec.event_key is None:
         raise Refused(401, "there is no such journal, or it has no event_key; sync.yaml names both")

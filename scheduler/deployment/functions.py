@@ -13,14 +13,13 @@ LABEL = ("app", "bothways")
 
 
 def plan_http(settings: Settings, project: Project) -> Iterator[Command]:
-    """Yield what deploys each HTTP function; only the caller's account may invoke it, unless it is `public`."""
+    """Yield what deploys each HTTP function; only the caller's account may invoke it."""
     sizes = settings.sizes["http"]
     for name, kind in settings.kinds.items():
         if kind != EVENT:
             refuse_taken(name, project)
-            size = sizes.get(name, sizes["default"])
-            trigger = ("--trigger-http", "--allow-unauthenticated" if size.get("public") else "--no-allow-unauthenticated")
-            yield from _deploy(settings, project, name, size, trigger)
+            trigger = ("--trigger-http", "--no-allow-unauthenticated")
+            yield from _deploy(settings, project, name, sizes.get(name, sizes["default"]), trigger)
             yield _invoker(settings, name)
 
 

@@ -15,6 +15,7 @@ from shared import mapping
 from shared.errors import ConfigError, TerminalRecord
 from shared.mapping import SYNC_FIELD, Type
 from shared.model import Policy
+from shared.specs.bakalari import BakalariSpec
 from shared.specs.base import FirestoreSpec, Part, PolledSpec, PricesSpec, RestQueueSpec
 from shared.specs.ojs import OjsSpec
 
@@ -114,8 +115,13 @@ class PairSpec(Part):
             yield mapping.Field(name, each.type, each.firestore or name, each.places, target, each.nothing, each.policy)
 
 
-PeerSpec = RestQueueSpec | FirestoreSpec | OjsSpec
-KINDS: Mapping[str, type[Part]] = {"rest_queue": RestQueueSpec, "firestore": FirestoreSpec, "ojs": OjsSpec}
+PeerSpec = RestQueueSpec | FirestoreSpec | BakalariSpec | OjsSpec
+KINDS: Mapping[str, type[Part]] = {
+    "rest_queue": RestQueueSpec,
+    "firestore": FirestoreSpec,
+    "bakalari": BakalariSpec,
+    "ojs": OjsSpec,
+}
 """All kinds of peers by the name under which sync.yaml knows them: the members of `PeerSpec`."""
 POLLED = frozenset(name for name, kind in KINDS.items() if issubclass(kind, PolledSpec))
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
 from shared.model import Scope
 from shared.nudges import Nudges
+from shared.peers.bakalari import Bakalari, School
+from shared.peers.bakalari_client import Client, accounts_in
 from shared.peers.base import Peer
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
@@ -32,6 +35,7 @@ from shared.prices import Prices
 from shared.retry import Backoff, Patience
 from shared.run import Pair, Sharding
 from shared.secrets import Secrets
+from shared.specs.bakalari import BakalariSpec, SchoolSpec
 from shared.specs.base import SECRET, FirestoreSpec, Part, PolledSpec, RestQueueSpec
 from shared.specs.ojs import JournalSpec, OjsSpec
 from shared.store import Store
@@ -245,7 +249,9 @@ def _peer(name: str, pair: str) -> Peer:
             quota=documents().quota,
         )
     if isinstance(spec, PolledSpec):
-        habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls, spec.every)
+        habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls, every=spec.every)
+        if isinstance(spec, BakalariSpec):
+            habits = replace(habits, inactive="active", most_missing=spec.most_missing)
         return PolledPeer(_system(name), documents(), pair, entities, now, habits)
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
 
@@ -256,11 +262,23 @@ def _system(name: str) -> System:
     spec: Part = settings().peers[name]
     if isinstance(spec, OjsSpec):
         return Ojs(name, {slug: _journal(slug, each) for slug, each in spec.journals.items() if each.enabled}, now)
+    if isinstance(spec, BakalariSpec):
+        timeout = spec.timeout_seconds
+        return Bakalari(name, {school: partial(_school, school, each, timeout) for school, each in spec.schools.items()}, now)
     raise ConfigError("sync.yaml", [f"peers.{name}: nothing is known of how to ask such a peer"])
 
 
 def _journal(slug: str, spec: JournalSpec) -> Journal:
     return Journal(slug, spec.url, secret(spec.token), spec.context, spec.zone, spec.timeout_seconds)
+
+
+def _school(name: str, spec: SchoolSpec, timeout: float) -> School:
+    """Return how to ask a school: with each of the accounts in its secret."""
+    accounts = accounts_in(secret(spec.accounts)(), f"secret {spec.accounts.removeprefix(SECRET)}")
+    where = f"school {name}, account "
+    return School(
+        [Client(f"{where}{n}", spec.url, each, now, timeout=timeout) for n, each in enumerate(accounts, 1)], spec.public
+    )
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

@@ -93,7 +93,7 @@ PURE = {
     "specs.base": set(),
     "specs.ojs": {"specs.base"},
     "signatures": {"errors"},
-    "config": {"mapping", "errors", "model", "specs.base", "specs.ojs"},
+    "config": {"mapping", "errors", "model", "specs.base", "specs.bakalari", "specs.ojs"},
     "digests": {"model"},
     "comparing": {"model", "errors", "canonical", "naming"},
     "peers.base": {"model", "errors", "policy", "digests"},

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from shared.canonical import fingerprint
 from shared.comparing import turn
-from shared.errors import SyncError, TerminalRecord, Transient, unforeseen
+from shared.errors import SyncError, TerminalBatch, TerminalRecord, Transient, unforeseen
 from shared.index import Held, adopt, index_of
 from shared.mapping import Entity
 from shared.model import (
@@ -28,6 +28,7 @@ from shared.model import (
     RecordId,
     Scope,
     Status,
+    Value,
     Version,
     instant,
     stamp_after,
@@ -44,16 +45,21 @@ CHECKPOINTS = "sync_checkpoints"
 ROUNDS = 6
 COMMITTED_AT_ONCE = 100
 PAGE = 500
+FEW = 5
+"""Records that may be missing from a list whatever share of all they are."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
     """How a system is polled: everything is listed every `full_every`, and what so many complete lists in a row lacked is
-    deleted; None: nothing ever is."""
+    deleted; None: nothing ever is. Where `inactive` names a field, that is set to false instead. A list that lacks more
+    than `most_missing` of all records is believed by nobody."""
 
     full_every: timedelta = timedelta(hours=24)
     missing_polls: int | None = 3
+    inactive: str | None = None
+    most_missing: float = 1.0
     every: Mapping[str, timedelta] = field(default_factory=dict)
     """How often a tenant is polled at the most by runs that name none."""
 
@@ -160,17 +166,35 @@ class PolledRecords(FirestoreQueue):
 
     def _note_missing(self, tenant: str | None, entity: str, shown: set[str]) -> None:
         """Count what a complete list lacked, and adopt as deleted what several in a row did and what cannot be fetched."""
-        missing = [ref for ref in self._all_refs(tenant, entity, "live") if ref.external not in shown]
+        live = self._all_refs(tenant, entity, "live")
+        missing = [ref for ref in live if ref.external not in shown and not self._is_inactive(ref)]
+        if len(missing) > max(FEW, self.habits.most_missing * len(live)):
+            hint = "if that is meant, raise most_missing for one run"
+            raise TerminalBatch(f"{self.name}: {len(missing)} of {len(live)} are missing from the list of {entity}; {hint}")
         due = [ref for ref in missing if ref.removing or self._is_due(ref)]
         there = {each.external for each in self._fetch(tenant, entity, [ref.external or "" for ref in due])}
         for ref in missing:
             if ref in due and ref.external not in there:
-                self._commit(self._deletion(ref))
+                self._commit(self._deactivation(ref) if self.habits.inactive else self._deletion(ref))
             elif self.habits.missing_polls is not None and ref not in due:
                 self._commit([self.shelf.write(replace(ref, missed=ref.missed + 1), self.now())])
 
     def _is_due(self, ref: Ref) -> bool:
         return self.habits.missing_polls is not None and ref.missed + 1 >= self.habits.missing_polls
+
+    def _is_inactive(self, ref: Ref) -> bool:
+        entry = ref.index.get(self.habits.inactive or "")
+        return entry is not None and entry.fingerprint == fingerprint(False)
+
+    def _deactivation(self, ref: Ref) -> list[Write]:
+        """Return the writes that adopt an edit of nobody's: that the record is not active any more."""
+        now, name = self.now(), self.habits.inactive or ""
+        value = Value(False, stamp_after(now, self.name, list(ref.stamps.values())))
+        index = {**ref.index, **index_of({name: value})}
+        id, base = self._entry_id(ref, stamp_time(value.stamp)), {name: ref.stamps.get(name)}
+        change = Change(id, ref.record, Action.UPDATE, {name: value}, base)
+        kept = replace(ref, index=index, missed=0)
+        return [self.shelf.write(kept, now), self._layout(ref.record).entry(change, now)]
 
     def _deletion(self, ref: Ref) -> list[Write]:
         """Return the writes that adopt a delete; one that the sync was at itself is no change."""

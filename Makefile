@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-bakalari up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
+.PHONY: help demo demo-ojs demo-agents demo-bakalari up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -20,6 +20,12 @@ demo: venv  ## show a sync in both directions, conflicts included, on this machi
 
 demo-bakalari: venv  ## two schools into Firestore and Django: leavers, a maintenance page, the summer
 	@$(PY) -m local demo_bakalari
+
+demo-ojs: venv  ## OJS journals and a Django portal, both ways, with a journal that is down and one with a wrong key
+	@$(PY) -m local demo_ojs
+
+demo-agents: venv  ## autonomous agents on the manuscripts of OJS journals, two at a time
+	@$(PY) -m local demo_agents
 
 up: venv  ## start Firestore, Django and the functions, until Ctrl-C; KEEP=1 goes on with the last data
 	@$(PY) -m local up $(if $(filter-out 0 no false,$(KEEP)),--keep)

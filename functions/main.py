@@ -79,6 +79,22 @@ def sync_health(request: Request) -> ResponseReturnValue:
     return service.answering(request, service.health, method="GET", role="viewer")
 
 
+@functions_framework.http
+def ojs_event(request: Request) -> ResponseReturnValue:
+    """Sync the one submission that a journal's own plugin tells of, in a signed call."""
+    from shared import journals, service
+
+    return service.answering(request, lambda call: journals.event(request, call), role="operator", by=journals.signed)
+
+
+@functions_framework.http
+def ojs_health(request: Request) -> ResponseReturnValue:
+    """Say how each OJS journal is: 200, or 503 with what is wrong."""
+    from shared import journals, service
+
+    return service.answering(request, lambda call: journals.health(request, call), role="viewer")
+
+
 @functions_framework.cloud_event
 def track_member_changes(event: CloudEvent) -> None:
     """Queue what was written to a member's document."""

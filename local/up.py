@@ -3,12 +3,15 @@
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
 from local.backend import ADMIN
 from local.bundle import ROOT
+from local.journals import FOLDER as FOLDER_OF_JOURNALS
+from local.journals import VERSIONS, Journals
 from local.stack import Stack
 
 FOLDER = ROOT / ".local" / "up"
@@ -25,13 +28,23 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print("starting Firestore, Django and the functions ...")
-    with Stack(options.folder, keep=options.keep, members=options.members, tasks=1) as stack:
+    with Stack(options.folder, keep=options.keep, members=options.members, tasks=1) as stack, ExitStack() as exits:
         write_env(stack)
-        for line in welcome(stack):
+        for line in [*journals(stack, exits), *welcome(stack)]:
             console.print(line)
         while True:
             stack.check()
             time.sleep(CHECK_SECONDS)
+
+
+def journals(stack: Stack, exits: ExitStack) -> Iterator[str]:
+    """Start the stand-ins for OJS, where the tests are, and yield what to type."""
+    if not FOLDER_OF_JOURNALS.is_dir():
+        return
+    running = exits.enter_context(Journals(stack.logs / "ojs.log"))
+    for version, path in VERSIONS.items():
+        call = f'curl -H "Authorization: Bearer {running.secrets[f"ojs-{path}"]}" {running.api(version, "submissions")}'
+        yield f"OJS {version[0]}.{version[1]}        {call}   (a stand-in)"
 
 
 def write_env(stack: Stack) -> Path:

@@ -109,7 +109,7 @@ def sync(
     """Carry over what waits in the queues."""
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "direction": direction, "dry_run": dry_run}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
-    _run(service.sync_asked, service.SyncRequest, asked, as_json)
+    run_pairs(service.sync_asked, service.SyncRequest, asked, as_json)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -134,10 +134,13 @@ def reconcile(
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "dry_run": dry_run, "keys": key or None}
     asked |= {"mode": "quick" if quick else "full", "restart": restart, "repair": not report}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
-    _run(service.reconcile_asked, service.ReconcileRequest, asked, as_json)
+    run_pairs(service.reconcile_asked, service.ReconcileRequest, asked, as_json)
 
 
-def _run(work: Callable[[Asked, service.Call], service.Answer], kind: type[Asked], asked: dict[str, Any], as_json: bool) -> None:
+def run_pairs(
+    work: Callable[[Asked, service.Call], service.Answer], kind: type[Asked], asked: dict[str, Any], as_json: bool
+) -> None:
+    """Run a motion of the pairs asked for, show what came of it, and end the program with its exit code."""
     with working():
         for entity in asked["entities"] or ():
             _entity_known(entity)

@@ -17,6 +17,7 @@ from shared.mapping import SYNC_FIELD, Type
 from shared.model import Policy
 from shared.specs.bakalari import BakalariSpec
 from shared.specs.base import FirestoreSpec, Part, PolledSpec, PricesSpec, RestQueueSpec
+from shared.specs.ojs import OjsSpec
 
 NAME = r"^[a-z][a-z0-9_-]{0,31}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -114,8 +115,13 @@ class PairSpec(Part):
             yield mapping.Field(name, each.type, each.firestore or name, each.places, target, each.nothing, each.policy)
 
 
-PeerSpec = RestQueueSpec | FirestoreSpec | BakalariSpec
-KINDS: Mapping[str, type[Part]] = {"rest_queue": RestQueueSpec, "firestore": FirestoreSpec, "bakalari": BakalariSpec}
+PeerSpec = RestQueueSpec | FirestoreSpec | BakalariSpec | OjsSpec
+KINDS: Mapping[str, type[Part]] = {
+    "rest_queue": RestQueueSpec,
+    "firestore": FirestoreSpec,
+    "bakalari": BakalariSpec,
+    "ojs": OjsSpec,
+}
 """All kinds of peers by the name under which sync.yaml knows them: the members of `PeerSpec`."""
 POLLED = frozenset(name for name, kind in KINDS.items() if issubclass(kind, PolledSpec))
 

@@ -15,7 +15,7 @@ from shared.model import Action, Change, Outcome, Problem, Record, RecordId, Sco
 from shared.naming import state_id
 from shared.peers.base import Peer
 from shared.report import Comparison, Tally
-from shared.run import Run
+from shared.run import Run, directions
 
 NO_REASON = Problem("malformed", "the other side named no reason")
 ROUNDS = 3
@@ -168,8 +168,8 @@ def _deletes(run: Run, id: RecordId, left: Version, right: Version) -> Iterator[
 
 
 def _exchange(run: Run, ids: Sequence[RecordId], before: Both, ends: Ends) -> Both:
-    """Send each side's records to the other; return what both hold then."""
-    for _, source, target in run.pair.ways:
+    """Send each side's records to the other, in the directions asked for; return what both hold then."""
+    for _, source, target in directions(run):
         held = before.left if source is run.pair.left else before.right
         _send(run, (held[id] for id in ids if id in held), source, target, ends)
     return _read_both(run, ids, ends) if ids else before

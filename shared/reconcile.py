@@ -55,8 +55,11 @@ def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime
 
 
 def _reconcile(run: Run, doing: bool, task: Task) -> bool:
-    if not doing:
-        return True
+    return compare(run, task) if doing else True
+
+
+def compare(run: Run, task: Task) -> bool:
+    """Drain both queues, compare and mend, all within a run that has begun."""
     progress = Progress.begun(run, resumable=task.mode == "full" and task.repair and not task.keys, restart=task.restart)
     if task.repair:
         _drain(run)

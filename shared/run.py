@@ -200,18 +200,25 @@ class Run:
 
 
 def execute(
-    pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log, work: Callable[[Run, bool], bool]
+    pair: Pair,
+    order: Order,
+    store: Store,
+    now: Callable[[], datetime],
+    log: Log,
+    work: Callable[[Run, bool], bool],
+    alone: bool = True,
 ) -> Report:
     """Run `work` under the pair's lease, with a run record, log lines and figures around it.
 
-    `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it.
+    `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it. If it
+    need not be `alone`, there is no lease, and it is done at once: a lease saves work, and guards nothing.
     """
     report = Report(pair.name, order.run_id, now(), prices=pair.prices, by=order.by)
     bound = log.bind(runId=order.run_id, pair=pair.name)
     with pair.beside() as beside:
         run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at, beside)
         run.log("sync_start", f"run of pair {pair.name} begins")
-        _guarded(run, lambda: _under_lease(run, work))
+        _guarded(run, lambda: _under_lease(run, work) if alone else _beside_others(run, work))
     if report.completed_at is None:
         run.add_up(Billed())
     _log_end(run)
@@ -256,6 +263,17 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
         return
     if began or run.report.failure or run.report.tenants or run.store.idle_is_news(lease, run.now()):
         run.store.finish(run.report, run.add_up(run.store.closing))
+
+
+def _beside_others(run: Run, work: Callable[[Run, bool], bool]) -> None:
+    _guarded(run, lambda: _worked(run, work))
+    run.store.note(run.report, run.add_up(Billed(writes=1)))
+
+
+def _worked(run: Run, work: Callable[[Run, bool], bool]) -> None:
+    for each in run.pair.breakers:
+        each.check()
+    work(run, True)
 
 
 def _log_end(run: Run) -> None:

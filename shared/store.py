@@ -102,6 +102,10 @@ class Store(Conflicts):
         except Contended:
             self.documents.commit([ended])
 
+    def note(self, report: Report, now: datetime) -> None:
+        """Write the record of a run that took no lease."""
+        self.documents.write([Write(_run_path(report), _run(report, now))])
+
     def idle_is_news(self, lease: Lease, now: datetime) -> bool:
         """Return whether a run that found nothing to do is worth a record: one an hour, since idle runs should be cheap, and the
         first after one that met trouble."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,8 @@ from shared.peers.base import Peer
 from shared.peers.calls import READ_AT_ONCE
 from shared.peers.documents import Firestore
 from shared.peers.firestore import FirestorePeer
+from shared.peers.ojs import Ojs
+from shared.peers.ojs_client import Journal
 from shared.peers.polled import PolledPeer
 from shared.peers.polled_records import Habits
 from shared.peers.ramp import Ramp
@@ -36,6 +38,7 @@ from shared.run import Pair, Sharding
 from shared.secrets import Secrets
 from shared.specs.bakalari import BakalariSpec, SchoolSpec
 from shared.specs.base import SECRET, FirestoreSpec, Part, PolledSpec, RestQueueSpec
+from shared.specs.ojs import JournalSpec, OjsSpec
 from shared.store import Store
 from shared.tasks import CloudTasks, Tasks
 from shared.tokens import firebase_claims, google_claims
@@ -226,12 +229,18 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         initial_winner=spec.initial_winner,
         entities={each.name: each for each in spec.mapped()},
         sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
-        tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
+        tenants={entity: _asked(spec, each.tenants) for entity, each in spec.entities.items() if each.tenants},
         beside=partial(ThreadPoolExecutor, BESIDE, "beside"),
         breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
         quota=documents().quota,
         read_only=frozenset(each.name for each in (left, right) if isinstance(each, PolledPeer) and not each.writable),
     )
+
+
+def _asked(pair: PairSpec, tenants: Sequence[str]) -> tuple[str, ...]:
+    """Return the tenants that no polled side of a pair leaves alone for now."""
+    polled = [spec for side in (pair.left, pair.right) if isinstance(spec := settings().peers[side], PolledSpec)]
+    return tuple(tenant for tenant in tenants if not any(tenant in spec.silent for spec in polled))
 
 
 @cache
@@ -252,7 +261,7 @@ def _peer(name: str, pair: str) -> Peer:
             quota=documents().quota,
         )
     if isinstance(spec, PolledSpec):
-        habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls)
+        habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls, every=spec.every)
         if isinstance(spec, BakalariSpec):
             habits = replace(habits, inactive="active", most_missing=spec.most_missing)
         return PolledPeer(_system(name), documents(), pair, entities, now, habits)
@@ -261,12 +270,18 @@ def _peer(name: str, pair: str) -> Peer:
 
 @cache
 def _system(name: str) -> System:
-    """Return what is polled under a peer's name."""
+    """Return what is polled under a peer's name; one for all pairs."""
     spec: Part = settings().peers[name]
+    if isinstance(spec, OjsSpec):
+        return Ojs(name, {slug: _journal(slug, each) for slug, each in spec.journals.items() if each.enabled}, now)
     if isinstance(spec, BakalariSpec):
         timeout = spec.timeout_seconds
         return Bakalari(name, {school: partial(_school, school, each, timeout) for school, each in spec.schools.items()}, now)
     raise ConfigError("sync.yaml", [f"peers.{name}: nothing is known of how to ask such a peer"])
+
+
+def _journal(slug: str, spec: JournalSpec) -> Journal:
+    return Journal(slug, spec.url, secret(spec.token), spec.context, spec.zone, spec.timeout_seconds)
 
 
 def _school(name: str, spec: SchoolSpec, timeout: float) -> School:

@@ -105,7 +105,9 @@ def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], certif
 @pytest.fixture(scope="module")
 def apps() -> dict[str, Any]:
     """Every function as a Flask application of its own, as in production."""
-    kinds = dict.fromkeys((*RUNS, "erase_record", "sync_health"), "http") | dict.fromkeys(TRACKERS, "cloudevent")
+    kinds = dict.fromkeys((*RUNS, "erase_record", "sync_health", "ojs_health", "ojs_event"), "http") | dict.fromkeys(
+        TRACKERS, "cloudevent"
+    )
     return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}
 
 
@@ -194,13 +196,19 @@ MATRIX: dict[str, tuple[Callable[[Google], str | None], Any, Any, Any]] = {
     "the admins' line of the secret": (lambda g: "admin the-admins-token", WHO, WHO, WHO),
     "the whole secret": (lambda g: TOKENS.replace("\n", " "), WHO, WHO, WHO),
 }
-LET_IN = dict.fromkeys((*RUNS, "erase_record"), 400) | {"sync_health": 405} | dict.fromkeys(TRACKERS, 200)
+LET_IN = (
+    dict.fromkeys((*RUNS, "erase_record", "ojs_health"), 400)
+    | {"ojs_event": 401}
+    | {"sync_health": 405}
+    | dict.fromkeys(TRACKERS, 200)
+)
 
 
 @pytest.mark.parametrize("caller", MATRIX)
 def test_who_may_call_what(called, certified, caller):
     token, runs, health, trackers = MATRIX[caller]
     wanted = dict.fromkeys(RUNS, runs) | {"sync_health": health} | dict.fromkeys(TRACKERS, trackers)
+    wanted |= {"ojs_health": health, "ojs_event": WHO}  # whoever signs calls that one, and no token does
     wanted["erase_record"] = NO if runs is YES and caller not in ADMINS else runs
     made = token(certified)
     found = {name: called(name, made).status_code for name in wanted}

@@ -1,7 +1,8 @@
 """Settings of the demo project, from the environment; what is not set is safe for one machine and nobody else.
 
 DATABASE_URL, DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, SYNC_QUEUE_SIGNING_KEYS (comma separated);
-for real time TASK_QUEUE, NUDGE_PAIR, FUNCTIONS_URL, and TASK_ACCOUNT or TASK_TOKEN.
+for real time TASK_QUEUE, NUDGE_PAIR, FUNCTIONS_URL, and TASK_ACCOUNT or TASK_TOKEN;
+for sync_ojs FUNCTIONS_URL, FUNCTIONS_TOKEN (an operator's) and JOURNALS_PAIR.
 """
 
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from portal import synced as portal
 from school import synced as school
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -45,6 +47,7 @@ INSTALLED_APPS = [
     "syncqueue",
     "members",
     "school",
+    "portal",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -111,6 +114,7 @@ SYNC_QUEUE = {
             "fields": ["title", "starts_at", "details"],
         },
         *school.entities(),
+        *portal.entities(),
     ],
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")
@@ -126,6 +130,13 @@ NUDGE = (
     if os.environ.get("TASK_QUEUE") and os.environ.get("NUDGE_PAIR")
     else None
 )
+SYNC_FUNCTIONS = {
+    "functions_url": os.environ.get("FUNCTIONS_URL", ""),
+    "token": os.environ.get("FUNCTIONS_TOKEN") or os.environ.get("TASK_TOKEN", ""),
+    "account": os.environ.get("TASK_ACCOUNT"),
+    "queue": os.environ.get("TASK_QUEUE"),
+    "pair": os.environ.get("JOURNALS_PAIR", "journals"),
+}
 
 LOGGING = {
     "version": 1,

@@ -53,7 +53,7 @@ def _send(wanted: Mapping[str, Any], end: datetime) -> None:
         from google.api_core.exceptions import AlreadyExists
 
         try:
-            _client().create_task(parent=wanted["queue"], task=_task(wanted, end), retry=None, timeout=CALL_SECONDS)
+            enqueue(wanted, f"nudge-{wanted['pair']}-{end:%Y%m%dT%H%M%S%f}", "bidirectional_sync", {"pair": wanted["pair"]}, end)
         except AlreadyExists:
             return
     except Exception as error:
@@ -62,19 +62,20 @@ def _send(wanted: Mapping[str, Any], end: datetime) -> None:
         logger.warning("a nudge did not reach Cloud Tasks (%s); the next save nudges again", type(error).__name__)
 
 
-def _task(wanted: Mapping[str, Any], end: datetime) -> dict[str, Any]:
-    name = f"nudge-{wanted['pair']}-{end:%Y%m%dT%H%M%S%f}"
-    url = f"{wanted['functions_url'].rstrip('/')}/bidirectional_sync"
+def enqueue(wanted: Mapping[str, Any], name: str, function: str, body: Mapping[str, Any], at: datetime) -> None:
+    """Have a function called at a time, by a task of this name; `wanted` is as in settings.NUDGE. AlreadyExists (of
+    google-api-core) if there is, or was of late, a task of the name."""
+    url = f"{wanted['functions_url'].rstrip('/')}/{function}"
     headers = {"Content-Type": "application/json"}
-    request: dict[str, Any] = {"url": url, "http_method": "POST", "headers": headers}
-    request["body"] = json.dumps({"pair": wanted["pair"]}).encode()
+    request: dict[str, Any] = {"url": url, "http_method": "POST", "headers": headers, "body": json.dumps(body).encode()}
     if wanted.get("account"):
         request["oidc_token"] = {"service_account_email": wanted["account"], "audience": url}
     else:
         headers["Authorization"] = f"Bearer {wanted.get('token', '')}"
     id = f"{hashlib.sha256(name.encode()).hexdigest()[:12]}-{name}"  # Cloud Tasks gets slow with ids that begin alike
-    task = {"name": f"{wanted['queue']}/tasks/{id}", "http_request": request, "schedule_time": end}
-    return task | {"dispatch_deadline": {"seconds": 1800}}
+    task = {"name": f"{wanted['queue']}/tasks/{id}", "http_request": request, "schedule_time": at}
+    task |= {"dispatch_deadline": {"seconds": 1800}}
+    _client().create_task(parent=wanted["queue"], task=task, retry=None, timeout=CALL_SECONDS)
 
 
 @cache

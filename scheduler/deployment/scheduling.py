@@ -1,7 +1,7 @@
 """The queue of Cloud Tasks and the jobs of scheduler/jobs.yaml."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,9 @@ class Job:
     body: str | None
 
 
-def jobs(content: Any, functions: Mapping[str, str], pairs: Mapping[str, Any]) -> Iterator[Job]:
-    """Yield each job of jobs.yaml, or of each pair; a pair's own schedule, where it has one, goes before the job's.
+def jobs(content: Any, functions: Mapping[str, str], pairs: Mapping[str, Any], kinds: Collection[str] = ()) -> Iterator[Job]:
+    """Yield each job of jobs.yaml, or of each pair; a pair's own schedule, where it has one, goes before the job's. A job for a
+    kind of peers is one only if that is among `kinds`.
 
     Raises DeployError if a job is incomplete, calls what is no function, or has a name that deploy.sh would not know again.
     """
@@ -43,6 +44,8 @@ def jobs(content: Any, functions: Mapping[str, str], pairs: Mapping[str, Any]) -
         missing = [name for name in FIELDS if name not in job]
         if missing:
             raise DeployError(f"scheduler/jobs.yaml: the job {job.get('name', '?')} lacks {', '.join(missing)}")
+        if "for_kind" in job and job["for_kind"] not in kinds:
+            continue
         if job["function"] not in functions:
             raise DeployError(f"scheduler/jobs.yaml: {job['name']} calls {job['function']}, which is no function")
         if not str(job["name"]).startswith(PREFIX):
@@ -67,7 +70,8 @@ def _job(job: Mapping[str, Any], pair: str, own: Mapping[str, str]) -> Job:
 
 def wanted(settings: Settings) -> list[Job]:
     """Return the jobs that are to be there."""
-    return list(jobs(yaml.safe_load(JOBS.read_text(encoding="utf-8")), settings.kinds, settings.sync["pairs"]))
+    kinds = {peer["kind"] for peer in settings.sync.get("peers", {}).values()}
+    return list(jobs(yaml.safe_load(JOBS.read_text(encoding="utf-8")), settings.kinds, settings.sync["pairs"], kinds))
 
 
 def listed(settings: Settings, project: Project) -> list[str]:

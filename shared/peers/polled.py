@@ -14,7 +14,7 @@ from typing import Any, Self
 from shared.canonical import fingerprint, same
 from shared.erasure import without_erased
 from shared.errors import SyncError, TerminalRecord, Transient
-from shared.index import Entry, index_of
+from shared.index import NULL, Entry, index_of
 from shared.model import TICK, Action, Change, Json, Outcome, Problem, RecordId, Result, Version, instant, stamp_at, stamp_time
 from shared.peers.documents import ALREADY_EXISTS, OK, Documents, Write
 from shared.peers.firestore_erasure import empty_entries
@@ -221,6 +221,8 @@ class PolledPeer(PolledRecords):
             return replace(step.ref.settled(), index=index)
         values = self._values(step.change.record.entity, back)
         for name in step.values or {}:
+            if index[name].fingerprint == NULL and not step.ref.live:
+                continue  # what a system gives a new record of its own accord is its edit, which the next poll adopts
             if fingerprint(values.get(name)) != index[name].fingerprint:
                 step.dropped += (name,)
                 index[name] = self._older(step.ref.index.get(name), index[name], values.get(name))
@@ -269,6 +271,11 @@ class PolledPeer(PolledRecords):
             )
 
     # The rest of the peer
+
+    @property
+    def takes_turns(self) -> bool:
+        """Yes: a system that is asked has no queue of its own to put things in order."""
+        return True
 
     @property
     def foresees(self) -> bool:

@@ -8,7 +8,7 @@ reference is still the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -60,6 +60,8 @@ class Habits:
     missing_polls: int | None = 3
     inactive: str | None = None
     most_missing: float = 1.0
+    every: Mapping[str, timedelta] = field(default_factory=dict)
+    """How often a tenant is polled at the most by runs that name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,22 @@ class PolledRecords(FirestoreQueue):
         for tenant in tenants:
             try:
                 for entity in scope.entities:
-                    if tenant in tenants_of(entity):
+                    if tenant in tenants_of(entity) and (scope.tenant is not None or self._has_waited(tenant, entity)):
                         self._poll(tenant, entity)
             except SyncError as error:
                 troubles[tenant] = error
         return troubles
+
+    def _has_waited(self, tenant: str | None, entity: str) -> bool:
+        """Whether a run that names no tenant polls this one. Runs do not begin to the second: a little early is not too early."""
+        every = self.habits.every.get(tenant or "")
+        last = self.checkpoint(tenant, entity).get("polled_at") if every else None
+        return last is None or every is None or self.now() - last >= every * 0.9
+
+    def take(self, tenant: str | None, entity: str, externals: Sequence[str]) -> list[RecordId]:
+        """Adopt what is new in these records, known before or not, and return how they are called here; those that are gone are
+        left out."""
+        return list(self._take(tenant, entity, self._fetch(tenant, entity, externals)))
 
     def _poll(self, tenant: str | None, entity: str) -> None:
         known, begun = self.checkpoint(tenant, entity), self.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,3 +58,13 @@ class PolledSpec(Part):
 
     tenants_in: ClassVar[str | None] = None
     """The setting that tells of each tenant how to ask it; None for a kind without any."""
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The tenants that are not asked at all for now."""
+        return frozenset()
+
+    @property
+    def every(self) -> dict[str, timedelta]:
+        """How often a tenant is polled at the most by runs that name none, where that is said."""
+        return {}

@@ -22,6 +22,7 @@ from scheduler.deployment.parts import planned
 from scheduler.deployment.project import Project, nothing
 from scheduler.deployment.scheduling import jobs
 from scheduler.deployment.settings import Settings
+from shared.journals import HealthRequest
 from shared.service import ReconcileRequest, SyncRequest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +124,7 @@ def test_whole_peers_are_compared_quickly_each_night_and_fully_once_a_week(plan)
 
 
 def test_the_bodies_of_the_jobs_are_what_their_functions_take():
-    kinds = {"bidirectional_sync": SyncRequest, "reconcile": ReconcileRequest}
+    kinds = {"bidirectional_sync": SyncRequest, "reconcile": ReconcileRequest, "ojs_health": HealthRequest}
     for job in yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())["jobs"]:
         if job["method"] == "POST":
             kinds[job["function"]].model_validate(job.get("body", {}))
@@ -325,3 +326,6 @@ def test_each_pair_is_called_for_itself_and_at_its_own_time():
         ("bothways-full-schools", "30 4 * * 0", "Atlantic/Reykjavik", '{"pair": "schools", "mode": "full"}'),
         ("bothways-health", "0 * * * *", "Atlantic/Reykjavik", None),
     ]
+    functions = {**FUNCTIONS, "ojs_health": "http"}
+    (more,) = [row for row in jobs(content, functions, own, {"ojs"}) if row not in rows]
+    assert (more.name, more.schedule, more.body) == ("bothways-ojs-health", "0 2 * * *", "{}")

@@ -57,6 +57,7 @@ def reconcile(pair: Pair, order: Order, store: Store, now: Callable[[], datetime
 def _reconcile(run: Run, doing: bool, task: Task) -> bool:
     if not doing:
         return True
+    run.report.whole &= task.repair and not task.keys
     progress = Progress.begun(run, resumable=task.mode == "full" and task.repair and not task.keys, restart=task.restart)
     if task.repair:
         _drain(run)

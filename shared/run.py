@@ -188,7 +188,8 @@ def execute(
 
     `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it.
     """
-    report = Report(pair.name, order.run_id, now(), prices=pair.prices, by=order.by)
+    report = Report(pair.name, order.run_id, now(), prices=pair.prices, by=order.by, tenant=pair.scope.tenant)
+    report.whole = order.direction is None and set(pair.scope.entities) == set(pair.entities)
     bound = log.bind(runId=order.run_id, pair=pair.name)
     with pair.beside() as beside:
         run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at, beside)
@@ -235,7 +236,7 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
     _guarded(run, asked_and_done)
     if run.report.handed_out:
         return
-    if began or run.report.failure or run.store.idle_is_news(lease, run.now()):
+    if began or run.report.failure or run.store.idle_is_news(lease, run.report, run.now()):
         run.store.finish(run.report, run.add_up(run.store.closing))
 
 

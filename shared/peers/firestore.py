@@ -9,7 +9,7 @@ from typing import Self
 from shared import wire
 from shared.canonical import SLOTS
 from shared.errors import TerminalRecord, Transient
-from shared.model import Acknowledgement, Change, Page, Problem, RecordId, Scope, Stamp, Status
+from shared.model import Acknowledgement, Change, Page, Problem, RecordId, Scope, Stamp, Status, Waiting
 from shared.native import Native, loaded
 from shared.peers.documents import NOT_FOUND, OK, Documents, Snapshot, Write
 from shared.peers.firestore_apply import FirestoreApply
@@ -104,4 +104,5 @@ class FirestorePeer(FirestoreApply):
         oldest = min((row.fields["created_at"] for row in rows), default=None)
         failed = self.documents.count(QUEUE, self._pending(scope) | {"sync_status": "failed"})
         _, now = self.documents.get([CLOCK])
-        return Status(pending, oldest, now, failed)
+        seen = ((row.fields.get("tenant"), row.fields["created_at"]) for row in rows)
+        return Status(pending, oldest, now, failed, Waiting.by_tenant(seen))

@@ -1,7 +1,8 @@
 """Settings of the demo project, from the environment; what is not set is safe for one machine and nobody else.
 
 DATABASE_URL, DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, SYNC_QUEUE_SIGNING_KEYS (comma separated);
-for real time TASK_QUEUE, NUDGE_PAIR, FUNCTIONS_URL, and TASK_ACCOUNT or TASK_TOKEN.
+for real time TASK_QUEUE, NUDGE_PAIR, FUNCTIONS_URL, and TASK_ACCOUNT or TASK_TOKEN;
+to decide conflicts in the admin FUNCTIONS_URL and FUNCTIONS_TOKEN_FILE.
 """
 
 import os
@@ -111,6 +112,7 @@ SYNC_QUEUE = {
     ],
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")
+SYNC_FUNCTIONS = {"url": os.environ.get("FUNCTIONS_URL", ""), "token_file": os.environ.get("FUNCTIONS_TOKEN_FILE", "")}
 NUDGE = (
     {
         "queue": os.environ["TASK_QUEUE"],

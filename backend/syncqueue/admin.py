@@ -21,17 +21,21 @@ SHOWN = 2
 
 @admin.register(QueueEntry)
 class QueueEntryAdmin(Guarded):
-    list_display = ["queued", "entity", "tenant", "shown_key", "action", "shown_status", "names"]
+    list_display = ["queued", "shown_status", "entity", "shown_key", "action", "names", "tenant"]
     list_filter = ["status", "entity", "action"]
     actions = ["send_again", "hold_back"]
     ordering = ["-id"]
-    fields: ClassVar[Any] = ["change_id", "entity", "tenant", "shown_key", "action", "shown_status", "written", "what", "deleted"]
-    fields += ["created_at", "synced_at", "run_id", "attempts"]
+    fields: ClassVar[Any] = ["shown_status", "entity", "tenant", "shown_key", "action", "written", "what"]
+    fields += ["queued", "done", "run_id", "attempts", "change_id"]
     readonly_fields: ClassVar[Any] = fields
 
     @admin.display(description="queued (UTC)", ordering="created_at")
     def queued(self, entry: QueueEntry) -> str:
         return time(entry.created_at)
+
+    @admin.display(description="carried over (UTC)")
+    def done(self, entry: QueueEntry) -> str:
+        return time(entry.synced_at)
 
     @admin.display(description="status", ordering="status")
     def shown_status(self, entry: QueueEntry) -> str:
@@ -51,13 +55,13 @@ class QueueEntryAdmin(Guarded):
         rows = [
             (name, value if entry.visible else HIDDEN, *_replaced(entry.base.get(name))) for name, value in entry.fields.items()
         ]
-        return as_table(["field", "value", "written over what was of (UTC)", "by"], rows) if rows else "-"
+        return as_table(["field", "value", "in place of what was written (UTC)", "by"], rows) if rows else "-"
 
     def has_label_permission(self, request: HttpRequest) -> bool:
         """Whether the user may give entries another status."""
         return request.user.is_staff and request.user.has_perm("syncqueue.change_queueentry")
 
-    @admin.action(description="Send again: failed entries are pending once more", permissions=["label"])
+    @admin.action(description="Send failed ones again", permissions=["label"])
     def send_again(self, request: HttpRequest, chosen: QuerySet[QueueEntry]) -> None:
         failed = chosen.filter(status=QueueEntry.FAILED)
         sent = self._label(request, failed.exclude(error__startswith=TOO_LARGE), QueueEntry.PENDING, "", "sent again")
@@ -66,10 +70,10 @@ class QueueEntryAdmin(Guarded):
         more = f" {left} {_are(left)} larger than {LARGEST_ENTRY >> 20} MiB and would fail again." if left else ""
         self.message_user(request, f"{_entries(sent)} will be sent again by the next run.{more}")
 
-    @admin.action(description="Hold back: pending entries are not sent until someone sends them again", permissions=["label"])
+    @admin.action(description="Hold pending ones back", permissions=["label"])
     def hold_back(self, request: HttpRequest, chosen: QuerySet[QueueEntry]) -> None:
         held = self._label(request, chosen.filter(status=QueueEntry.PENDING), QueueEntry.FAILED, HELD_BACK, "held back")
-        self.message_user(request, f"{_entries(held)} will not be sent; “Send again” takes that back.")
+        self.message_user(request, f"{_entries(held)} will not be sent; “Send failed ones again” takes that back.")
 
     def _label(self, request: HttpRequest, chosen: QuerySet[QueueEntry], status: str, error: str, said: str) -> int:
         """Give entries a status that the contract lets them take, and note in the admin's history who did; return how many."""

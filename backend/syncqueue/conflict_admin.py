@@ -22,22 +22,24 @@ from .seeing import may_change
 SIDES = {"local": "This side", "incoming": "The other side"}
 
 
+class WinnerFilter(admin.SimpleListFilter):
+    """Which write stood when the two met."""
+
+    title, parameter_name = "which write stood then", "winner"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("local", "this side's"), ("incoming", "the other side's"), ("none", "neither: somebody decides")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(winner=self.value()) if self.value() else queryset
+
+
 @admin.register(SyncConflict)
 class SyncConflictAdmin(Guarded):
-    list_display = ["found", "entity", "tenant", "shown_key", "field", "state", "acknowledged"]
-    list_filter = ["winner", "entity", "field", ("acknowledged_at", admin.EmptyFieldListFilter)]
+    list_display = ["found", "state", "entity", "field", "shown_key", "tenant"]
+    list_filter = [WinnerFilter, "entity", "field"]
     ordering = ["-created_at"]
-    fields: ClassVar[Any] = [
-        "entity",
-        "tenant",
-        "shown_key",
-        "field",
-        "state",
-        "found",
-        "acknowledged_at",
-        "run_id",
-        "conflict_id",
-    ]
+    fields: ClassVar[Any] = ["state", "entity", "tenant", "shown_key", "field", "found", "acknowledged", "run_id", "conflict_id"]
     readonly_fields: ClassVar[Any] = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

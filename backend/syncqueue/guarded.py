@@ -43,8 +43,8 @@ class Guarded(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Let only the filters that are shown pass: `?fields__name=...` would tell values to who may not see them."""
-        shown = {each[0] if isinstance(each, tuple) else each for each in self.list_filter}
-        return lookup.partition("__")[0] in {str(name) for name in shown}
+        shown = {str(getattr(each, "parameter_name", each)) for each in self.list_filter}
+        return lookup.partition("__")[0] in shown
 
     @admin.display(description="key")
     def shown_key(self, row: Any) -> str | SafeString:

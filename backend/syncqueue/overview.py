@@ -93,15 +93,20 @@ def findings(now: datetime, tokens: list[SyncToken]) -> list[tuple[str, str]]:
     """Return what there is to say in plain words, each with how good that is."""
     waiting = QueueEntry.objects.filter(status=QueueEntry.PENDING).aggregate(number=Count("pk"), oldest=Min("created_at"))
     failed = QueueEntry.objects.filter(status=QueueEntry.FAILED).count()
+    open_ = sum(1 for _ in undecided(SyncConflict.objects.all()))
     found = [_of_contact(now, max((each.last_used_at for each in tokens if each.last_used_at), default=None))]
     if waiting["number"]:
         seconds = (now - waiting["oldest"]).total_seconds()
-        said = f"{waiting['number']} edit(s) wait to be carried over, the oldest for {age(seconds)}."
+        said = f"Waiting to be carried over: {waiting['number']}, the oldest for {age(seconds)}."
         found.append((BAD if seconds > TOO_LONG else BUSY, said))
     else:
         found.append((GOOD, "Everything that was written here is carried over."))
     if failed:
-        found.append((BAD, f"{failed} edit(s) were refused, or are held back: look at each, mend the cause, and send it again."))
+        found.append(
+            (BAD, f"Refused by the other side, or held back: {failed}. Look at each, mend the cause, and send it again.")
+        )
+    if open_:
+        found.append((BAD, f"Conflicts that wait for somebody to decide: {open_}."))
     return found
 
 

@@ -49,17 +49,18 @@ class SyncStateAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         tenant, key = place_of(entity, record)
         about = {"entity": entity.name, "tenant": tenant, "key": key}
         entries = QueueEntry.objects.filter(**about)
-        states = _states(entries) | _conflicts(about)
-        return format_html('<div class="sync-blocks">{}{}</div>', _fields(entity, (tenant, key), states), _latest(entries))
+        index = read_index(entity.name, router.db_for_read(entity.model), [(tenant, key)]).get((tenant, key))
+        stamps = index.stamps if index is not None else {}
+        fields = _fields(entity, stamps, _states(entries, stamps) | _conflicts(about))
+        return format_html('<div class="sync-blocks">{}{}</div>', fields, _latest(entries))
 
 
-def _states(entries: models.QuerySet[QueueEntry]) -> dict[str, SafeString]:
-    """Return the fields that are not in step, each with its state: a refused edit, then one that waits."""
+def _states(entries: models.QuerySet[QueueEntry], stamps: Mapping[str, str]) -> dict[str, SafeString]:
+    """Return the fields whose value the other side does not have yet, with the reason; an entry that was overtaken is none."""
     states: dict[str, SafeString] = {}
-    for status in (QueueEntry.FAILED, QueueEntry.PENDING):
-        for entry in entries.filter(status=status).order_by("id"):
-            shown = badge("refused", entry.error) if status == QueueEntry.FAILED else badge("pending")
-            states |= dict.fromkeys(entry.fields, shown)
+    for entry in entries.filter(status__in=[QueueEntry.FAILED, QueueEntry.PENDING]):
+        shown = badge("refused", entry.error) if entry.status == QueueEntry.FAILED else badge("pending")
+        states |= {name: shown for name in entry.fields if stamps.get(name) == entry.stamp}
     return states
 
 
@@ -72,11 +73,10 @@ def _conflicts(about: Mapping[str, str]) -> dict[str, SafeString]:
     return found
 
 
-def _fields(entity: Entity, place: tuple[str, str], states: Mapping[str, SafeString]) -> SafeString:
-    index = read_index(entity.name, router.db_for_read(entity.model), [place]).get(place)
-    if index is None or not index.stamps:
+def _fields(entity: Entity, stamps: Mapping[str, str], states: Mapping[str, SafeString]) -> SafeString:
+    if not stamps:
         return format_html("<em>{}</em>", "not adopted yet: from before the app, until the next write, read or sync_scan")
-    rows = [(name, *since(index.stamps.get(name)), states.get(name, badge("in step"))) for name in entity.names]
+    rows = [(name, *since(stamps.get(name)), states.get(name, badge("in step"))) for name in entity.names]
     return as_table(["field", "written (UTC)", "by", "state"], rows)
 
 

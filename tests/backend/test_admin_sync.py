@@ -313,6 +313,11 @@ def test_an_entry_that_no_page_can_hold_is_not_sent_again(client: Client) -> Non
 # ---- a record's page
 
 
+def later_than_now() -> str:
+    """Return a stamp of the other side that beats what was written here."""
+    return f"{(datetime.now(UTC) + timedelta(seconds=9)).replace(tzinfo=None).isoformat(timespec='microseconds')}Z|firestore"
+
+
 def states(browser: DjangoClient) -> str:
     return page(browser, f"/admin/members/member/{Member.objects.get().pk}/change/").partition("sync-blocks")[2]
 
@@ -332,6 +337,8 @@ def test_the_page_of_a_record_tells_of_each_field_how_it_is(client: Client) -> N
     assert "in conflict" in states(browser)
     [conflict] = SyncConflict.objects.all()
     assert f"{PAGES}/syncconflict/{conflict.pk}/change/" in states(browser)
+    client.apply(change("1", {"phone": "2"}, later_than_now(), base={"phone": None}))
+    assert "type: no" not in states(browser).partition("</table>")[0], "a refused edit that was overtaken is refused no more"
     Member.objects.update(name="y")
     assert "in conflict" not in states(browser), "the field was written anew"
 
@@ -355,7 +362,7 @@ def test_the_overview_says_in_plain_words_how_things_are(client: Client) -> None
     Event.objects.create(tenant="AK", code="e", title="t")
     QueueEntry.objects.update(created_at=datetime.now(UTC) - timedelta(hours=30))
     text = overview(browser)
-    assert "2 edit(s) wait to be carried over, the oldest for 1 day." in text
+    assert "Waiting to be carried over: 2, the oldest for 1 day." in text
     assert 'class="sync-bad"' in text
     entry = QueueEntry.objects.get(entity="event")
     client.post("mark-synced/", {"run_id": "run-7", "ids": [entry.change_id]})
@@ -374,5 +381,6 @@ def test_the_overview_counts_by_entity_and_leads_to_what_it_counts(client: Clien
         assert part in row
         assert browser.get(f"{PAGES}/{part.replace('&amp;', '&')}").status_code == 200
     assert row.count(">1</a>") == 3
+    assert "Conflicts that wait for somebody to decide: 1." in text
     assert held.key not in text
     assert "Overview" in page(browser, "/admin/")

@@ -113,7 +113,9 @@ class Conflicts:
     def _note(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
         """Note something of conflicts that nobody has resolved meanwhile: what somebody decided stays."""
         left = {f"{CONFLICTS}/{id}": dict(body) for id, body in notes.items()}
-        for _ in range(ROUNDS if left else 0):
+        for _ in range(ROUNDS):
+            if not left:
+                return
             found, _ = self.documents.get(list(left))
             left = {path: body for path, body in left.items() if found[path].fields.get("status") not in {None, "resolved"}}
             statuses = self.documents.write([Write(path, body, tuple(body), found[path]) for path, body in left.items()])

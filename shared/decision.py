@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.canonical import fingerprint, same
+from shared.canonical import conflict_id, fingerprint, same
 from shared.conflicts import Kept
 from shared.errors import BadRequest, SyncError
 from shared.merge import merge
-from shared.model import Action, Change, Conflict, Side, Stamp, Value, Version, parse_stamp, side_stamp, stamp_after
+from shared.model import Action, Change, Conflict, Policy, Side, Stamp, Value, Version, parse_stamp, side_stamp, stamp_after
 from shared.policy import decide
 from shared.resolution import after, onto, state_of
 
@@ -144,6 +144,27 @@ def _met(kept: Kept) -> list[Stamp]:
 def is_overtaken(case: Case) -> bool:
     """Return whether a side holds something else by now than it held in the conflict."""
     return any(state_of(version, case.conflict.field) not in case.known for version in case.held.values())
+
+
+def differing(case: Case, left: str) -> Conflict | None:
+    """Return an open conflict of what the two sides hold of the field now, the left peer's as the local one; None if that is the
+    same."""
+    name, record = case.conflict.field, case.conflict.record
+    sides = [_side(version, name) for version in (case.held[left], *(case.held[each] for each in case.held if each != left))]
+    local, incoming = sides
+    if local is None or incoming is None or _alike(local, incoming):
+        return None
+    id = conflict_id(record, name, side_stamp(local), side_stamp(incoming))
+    return Conflict(id, record, name, "none", local, incoming, None, Policy.MANUAL)
+
+
+def _side(version: Version, name: str) -> Side | None:
+    return version.deleted or version.fields.get(name)
+
+
+def _alike(one: Side, other: Side) -> bool:
+    values = [each.value for each in (one, other) if isinstance(each, Value)]
+    return not values or (len(values) == 2 and same(*values))
 
 
 def changes_of(case: Case) -> dict[str, Change]:

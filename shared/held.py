@@ -18,6 +18,7 @@ from shared.resolution import Plan, Rules, Sides, is_beaten, plan
 from shared.run import Run
 
 MOVED = Problem("busy", "the record was written while its conflict was settled; the next run looks again")
+DELETED_SINCE = Problem("busy", "the record was deleted at its own side since; the change goes with the delete that follows it")
 IN_DECISION = Problem("busy", "somebody began to decide a conflict of the record; the call that was cut off is to be made again")
 
 
@@ -44,7 +45,7 @@ def apply_by_policy(run: Run, source: Peer, target: Peer, changes: Sequence[Chan
     beaten = _beaten(source, guarded)
     results |= way.apply(target, [change for change in guarded if change.id not in beaten])
     held = [change for change in guarded if change.id in beaten or results[change.id].outcome is Outcome.HELD]
-    settled = {each.id: Result(each.id, Outcome.RETRY, problem=IN_DECISION) for each in held if _is_in_decision(run, each)}
+    settled = {each.id: _waiting(each, IN_DECISION) for each in held if _is_in_decision(run, each)}
     held = [change for change in held if change.id not in settled]
     settled |= _settle(way, held) if held else {}
     way.apply(source, _later_deletes(run, guarded, results))
@@ -95,6 +96,8 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
     """Return what became of held changes, by id, once their conflicts are kept and what settles them is written."""
     run, records = way.run, list(dict.fromkeys(change.record for change in held))
     mine, theirs = (_versions(peer.read(records)) for peer in (way.source, way.target))
+    results = {each.id: _waiting(each, DELETED_SINCE) for each in held if _is_deleted_since(each, mine, theirs)}
+    held = [change for change in held if change.id not in results]
     plans = {each.id: _plan(way, _past_own_edits(_past_refusals(way, each), theirs), mine, theirs) for each in held}
     run.store.keep_conflicts(
         run.pair.name, [each for made in plans.values() for each in made.conflicts], run.order.run_id, run.now()
@@ -103,7 +106,6 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
     going = {id: made for id, made in plans.items() if id not in at_source or _done(at_source[id])}
     at_target = way.apply(way.target, (made.at_target for made in going.values()))
     by_last_write = way.apply(way.target, (made.by_last_write for made in going.values()), Mode.LWW)
-    results = {}
     for change in held:
         parts = [part[change.id] for part in (at_source, at_target, by_last_write) if change.id in part]
         results[change.id] = _result(change, plans[change.id], parts, theirs.get(change.record, Version()))
@@ -111,6 +113,17 @@ def _settle(way: _Way, held: Sequence[Change]) -> dict[str, Result]:
         gone = change.deletes and not lives and any(part.deleted for part in parts)
         _supersede(run, change, plans[change.id], gone, moved=any(part.outcome is Outcome.HELD for part in parts))
     return results
+
+
+def _waiting(change: Change, why: Problem) -> Result:
+    return Result(change.id, Outcome.RETRY, problem=why)
+
+
+def _is_deleted_since(change: Change, mine: Mapping[RecordId, Version], theirs: Mapping[RecordId, Version]) -> bool:
+    """Return whether the record lives at the target alone, by a delete that comes later in the queue: what the tombstone hides at
+    one side has to be hidden at the other, in case the record comes back."""
+    deleted, held = (there.get(change.record, Version()) for there in (mine, theirs))
+    return bool(change.fields) and not change.deletes and deleted.deleted is not None and held.known and not held.deleted
 
 
 def _past_refusals(way: _Way, change: Change) -> Change:

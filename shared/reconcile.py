@@ -133,7 +133,7 @@ def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | Non
 
     def found(target: Peer, conflicts: Sequence[Conflict]) -> None:
         side = "local" if target.name == declared else "incoming"
-        by_time = [each for each in conflicts if each.base is None and each.rule == Policy.LAST_WRITE_WINS]
+        by_time = [each for each in conflicts if each.base is None and each.rule == Policy.LAST_WRITE_WINS and _met(each)]
         lost = run.store.over_first_writes([each for each in by_time if each.winner != side], run.order.run_id)
         changes = [change for each in lost if (change := _again(each, side, declared))]
         for peer in (run.pair.left, run.pair.right) if changes else ():
@@ -141,6 +141,13 @@ def _declared_wins(run: Run) -> Callable[[Peer, Sequence[Conflict]], None] | Non
         run.store.overrule({each.id: side for each in lost}, "initial_winner")
 
     return found
+
+
+def _met(conflict: Conflict) -> bool:
+    """Return whether the two sides were written at two peers. Of two writes at one, whose first was carried alone before and not
+    acknowledged, the later author had seen the first."""
+    local, incoming = (side_stamp(side).partition("|")[2] for side in (conflict.local, conflict.incoming))
+    return local != incoming
 
 
 def _again(conflict: Conflict, side: str, origin: str) -> Change | None:

@@ -98,6 +98,8 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
         return _plan_of_rest(change, mine, theirs, rules)
     if not theirs.known:
         return Plan(by_last_write=change)
+    if change.deleted and not change.deletes and mine.known and not mine.deleted and not theirs.deleted:
+        return _plan_of_rest(change, mine, theirs, rules)  # the delete is beaten by what it was collapsed with
     if not beaten and not any(_is_moved_on(change, name, mine, rules) for name in change.fields) and _follows(change, theirs):
         return Plan(at_target=change, taken=tuple(change.fields), wins=change.deletes)  # it has become a fast-forward
     if change.deletes or theirs.deleted:
@@ -140,12 +142,13 @@ def _plan_field(made: _Fields, change: Change, name: str, mine: Version, other: 
     sent = change.fields[name]
     own = mine.fields.get(name, sent)
     follows = other is not None and change.base.get(name) == other.stamp and sent.stamp != other.stamp
-    if other is None or (follows and not _is_moved_on(change, name, mine, rules)):
+    restored = other is not None and own.stamp > sent.stamp and same(own.value, other.value)  # at the source, since
+    if other is None or (follows and not restored and not _is_moved_on(change, name, mine, rules)):
         made.target[name] = sent
         made.taken.append(name)
         return
-    if _equal(own, other) or mine.deleted:
-        return  # settled before this run, or on its way as a delete
+    if _equal(own, other):
+        return  # settled before this run
     newer = _superseding(own, other, rules.sides)
     if newer:
         made.source[name] = made.target[name] = newer
@@ -206,7 +209,13 @@ def _plan_of_record(change: Change, mine: Version, theirs: Version, rules: Rules
     sides, policy = rules.sides, rules.entity.policy
     winner = sides.declared(policy) or (sides.target if change.deletes else sides.source)  # `merge`: the edit lives
     stamp = after([*change.stamps, *_stamps(theirs)], winner)
-    met = _unseen_at_target(change, theirs) if change.deletes else _unseen_by_target(change, mine, theirs, stamp)
+    if change.deletes:
+        met = [
+            each for each in _unseen_at_target(change, theirs, policy) if not _is_from(sides.source, each.local, change.deleted)
+        ]
+    else:
+        unseen = _unseen_by_target(change, mine, theirs, stamp, policy)
+        met = [each for each in unseen if not _is_from(sides.target, each.incoming, theirs.deleted)]
     gone = theirs.deleted and (change.deletes or mine.deleted not in {None, stamp})
     if gone or policy is Policy.LAST_WRITE_WINS or (policy is Policy.MANUAL and not met):
         return Plan(by_last_write=change)
@@ -228,23 +237,34 @@ def _plan_of_rest(change: Change, mine: Version, theirs: Version, rules: Rules) 
     rest = _part(change, list(change.fields))
     made = plan(rest, mine, theirs, rules) if rest else Plan()
     alike = {name: own for name, own in mine.fields.items() if _is_newer_stamp(own, theirs.fields.get(name))}
-    return made if made.at_target or theirs.deleted else replace(made, at_target=onto(change, Version(alike), theirs))
+    stamps = None if theirs.deleted else onto(change, Version(alike), theirs)
+    taken = tuple(name for name in made.taken if theirs.deleted or name not in alike)
+    return replace(made, at_target=_together(stamps, made.at_target), taken=taken)
+
+
+def _together(one: Change | None, other: Change | None) -> Change | None:
+    """Return two changes of one record, for the same peer, as one; where both write a field, the first does."""
+    if one is None or other is None:
+        return one or other
+    return replace(one, fields={**other.fields, **one.fields}, base={**other.base, **one.base})
 
 
 def _is_newer_stamp(own: Value, other: Value | None) -> bool:
     return other is not None and own.stamp > other.stamp and same(own.value, other.value)
 
 
-def _unseen_at_target(change: Change, theirs: Version) -> list[Conflict]:
+def _unseen_at_target(change: Change, theirs: Version, policy: Policy) -> list[Conflict]:
     """Return what the target's users wrote and the source's deleter had not seen. What the source wrote before it deleted,
     its deleter had seen: so these are conflicts with the delete."""
-    return [
-        _with_delete(change, each.field, each.local, change.deleted or each.incoming)
-        for each in decide(theirs, change, Mode.IF_UNCHANGED).conflicts
+    deleted = change.deleted or Stamp("")
+    found = [(each.field, each.local) for each in decide(theirs, change, Mode.IF_UNCHANGED).conflicts]
+    found += [
+        (name, value) for name, value in theirs.fields.items() if value.value is None and _is_disputed(value, deleted, policy)
     ]
+    return [_with_delete(change, name, local, deleted) for name, local in found]
 
 
-def _unseen_by_target(change: Change, mine: Version, theirs: Version, stamp: Stamp) -> list[Conflict]:
+def _unseen_by_target(change: Change, mine: Version, theirs: Version, stamp: Stamp, policy: Policy) -> list[Conflict]:
     """Return what the source holds, in this change or besides it, that the target's deleter had not seen. A peer need not show
     what its tombstone hides: of what it does not, what is older than the delete had been carried there before. What has
     `stamp` was written by this resolution, before it was cut off."""
@@ -254,9 +274,20 @@ def _unseen_by_target(change: Change, mine: Version, theirs: Version, stamp: Sta
     for name, value in {**change.fields, **own}.items():
         hidden = theirs.fields.get(name)
         known = _equal(hidden, value) if hidden else name not in change.fields and value.stamp < deleted
-        if value.value is not None and not known and change.base.get(name) != deleted:
+        tells = value.value is not None or _is_disputed(value, deleted, policy)
+        if tells and not known and change.base.get(name) != deleted:
             found.append(_with_delete(change, name, deleted, value))
     return found
+
+
+def _is_from(peer: str, side: Side, deleted: Stamp | None) -> bool:
+    """Return whether a value was written at the peer where the record was deleted later: who deleted it had it before them."""
+    return deleted is not None and side_stamp(side) < deleted and side_stamp(side).partition("|")[2] == peer
+
+
+def _is_disputed(value: Value, deleted: Stamp, policy: Policy) -> bool:
+    """Return whether a write, of nothing perhaps, would bring back a record that somebody is to decide about."""
+    return policy is Policy.MANUAL and value.stamp > deleted
 
 
 def _with_delete(change: Change, name: str, local: Side, incoming: Side) -> Conflict:

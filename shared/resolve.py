@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from shared.conflicts import Kept
-from shared.decision import Case, Decision, case_of, changes_of, displaced, is_overtaken
+from shared.decision import Case, Decision, case_of, changes_of, differing, displaced, is_overtaken
 from shared.errors import BadRequest, NotFound, NotOpen, SyncError, Transient
 from shared.log import Log
 from shared.model import Change, Conflict, Outcome, Problem, RecordId, Result, Value, Version, instant
@@ -53,13 +53,15 @@ def _resolve(pairs: Mapping[str, Pair], store: Store, at: datetime, log: Log, as
     _refuse_if_decided(kept, asked)
     pair, record = pairs[kept.pair], kept.conflict.record
     held = {peer.name: _version(peer, record) for peer in (pair.left, pair.right)}
-    case = case_of(kept, held, pair.entities[record.entity].names, at, pair.left.name, asked)
+    about = held, pair.entities[record.entity].names, at, pair.left.name, asked
+    case = case_of(kept, *about)
     if kept.status == "open" and is_overtaken(case):
-        store.supersede_conflicts([asked.id], at)
-        raise NotOpen(f"conflict {asked.id} is overtaken: the field was written anew since; the next run tells what of it")
+        raise _overtaken(case, pair, store, at)
+    if case.is_gone and not asked.again:
+        written = "what was begun to decide it was written over since; look again, and decide anew with `again: true`"
+        raise NotOpen(f"conflict {asked.id}: {written}")
     if case.is_gone:
-        store.note_conflict(kept, {"resolving": None})
-        raise NotOpen(f"conflict {asked.id}: what was begun to decide it was written over since; look again")
+        case = case_of(replace(kept, notes={**kept.notes, "resolving": None}), *about)
     changes = changes_of(case)
     intent = case.intent | {"by": asked.by}
     if not store.note_conflict(kept, {"resolving": intent}):
@@ -70,6 +72,17 @@ def _resolve(pairs: Mapping[str, Pair], store: Store, at: datetime, log: Log, as
     said = {"id": asked.id, "pair": kept.pair, "entity": record.entity, "field": case.conflict.field, "status": "resolved"}
     said |= {"keep": asked.keep, "stamp": case.stamp, "resolved_by": asked.by, "resolved_at": instant(at)}
     return said | ({"written_anew_at": anew_at} if anew_at else {})
+
+
+def _overtaken(case: Case, pair: Pair, store: Store, at: datetime) -> NotOpen:
+    """Close a conflict whose field was written anew since; where the sides differ, for one about what they hold by now."""
+    conflict = case.conflict
+    now = differing(case, pair.left.name)
+    if now is not None:
+        store.keep_conflicts(pair.name, [now], RUN_ID, at)
+    store.supersede_conflicts([conflict.id], at)
+    then = f"conflict {now.id} is about what the two sides hold now" if now else "the two sides hold the same by now"
+    return NotOpen(f"conflict {conflict.id} is overtaken: the field was written anew since; {then}")
 
 
 def _refuse_if_decided(kept: Kept, asked: Decision) -> None:

@@ -214,10 +214,11 @@ def test_a_delete_that_was_cut_off_and_written_over_deletes_nothing_more(kind: s
     w.d_save("x", a="anew", b="anew", c="anew")
     w.f_update("x", b="other")
     w.clock.tick()
-    with pytest.raises(NotOpen, match="written over since; look again"):
-        decide(w, **asked)
+    for _ in range(2):
+        with pytest.raises(NotOpen, match="written over since; look again"):
+            decide(w, **asked)
     assert both(w) == {"a": "anew", "b": "other", "c": "anew"}
-    decide(w, **asked)
+    decide(w, **asked, again=True)
     assert (w.d_values("x"), w.f_values("x")) == (None, None)
 
 

@@ -87,8 +87,8 @@ def calls_again(stage: Stage) -> None:
             return
         stage.sleep(26 * 3600)
     rows, excused = stage.rows("sync_conflicts"), _excused(stage)
-    asked = {_record_of(rows[each["id"]]) for each in stage.operator.unfinished}
-    if not asked <= excused:  # what refers to nothing waits, and so does who brings it back
+    waiting = [each for each in stage.operator.unfinished if each["by"] not in stage.operator.stuck]
+    if not {_record_of(rows[each["id"]]) for each in waiting} <= excused:  # what refers to nothing waits
         raise Violated("a decision has no answer, however often the same call is made")
 
 
@@ -237,7 +237,9 @@ def _found(stage: Stage, excused: set[RecordId]) -> Found:
         mine, theirs = _keys(record, stage.office.values(record)), _keys(record, stage.clients.values(record))
         both |= mine & theirs
         one |= mine | theirs if record in excused else set()
-    return Found(both, one, _in_conflicts(stage), _in_letters(stage, excused), _declared(stage), *_overruled(stage))
+    return Found(
+        both, one, _in_conflicts(stage), _in_letters(stage, excused), _declared(stage), _beaten(stage), *_overruled(stage)
+    )
 
 
 def _keys(record: RecordId, values: Any) -> set[Key]:
@@ -260,6 +262,13 @@ def _declared(stage: Stage) -> set[Key]:
     """Return the values that a declared side of a first load has put over later ones."""
     rows = [row for row in stage.rows("sync_conflicts").values() if row["rule"] == "initial_winner"]
     return {key for row in rows for key in _lies_in(row, row["winner"])}
+
+
+def _beaten(stage: Stage) -> set[Key]:
+    """Return the values that lost a conflict under a policy."""
+    rows = [row for row in stage.rows("sync_conflicts").values() if row["rule"] in {Policy.LEFT_WINS, Policy.RIGHT_WINS}]
+    other = {"local": "incoming", "incoming": "local"}
+    return {key for row in rows if row["winner"] in other for key in _lies_in(row, other[row["winner"]])}
 
 
 def _overruled(stage: Stage) -> tuple[set[tuple[RecordId, str]], set[RecordId]]:

@@ -51,14 +51,16 @@ class Write:
 @dataclass(frozen=True)
 class Found:
     """The values that are to be found in the end: at both sides, at one of a record with a dead letter, in conflicts, in
-    dead letters; `declared` are those that a declared side of a first load has put over later ones, `overruled` the fields
-    with a conflict under a policy, `revived` the records with one of a value and a delete."""
+    dead letters; `declared` are those that a declared side of a first load has put over later ones, `beaten` those that lost
+    a conflict under a policy, `overruled` the fields with such a one, `revived` the records with one of a value and a
+    delete."""
 
     both: set[Key]
     one: set[Key]
     conflicts: set[Key]
     letters: set[Key]
     declared: set[Key]
+    beaten: set[Key]
     overruled: set[tuple[RecordId, str]]
     revived: set[RecordId]
 
@@ -192,9 +194,12 @@ def _stands(write: Write, found: Found) -> bool:
 
 
 def _is_overruled(write: Write, found: Found) -> bool:
-    """Return whether a policy may have put a write aside with what came after it: a document written whole, of which the sync
-    cannot know what its author had seen, or a delete, where the record lives on as the other side had it."""
+    """Return whether a policy may have put a write aside with what came after it: one that lost a conflict, which may be a false
+    one after a fault, a document written whole, of which the sync cannot know what its author had seen, or a delete, where
+    the record lives on as the other side had it."""
     chain = (write, *_on_top(write))
+    if any(each.key in found.beaten for each in chain):
+        return True
     blind = (write.record, write.field) in found.overruled and any(each.blind for each in chain)
     return blind or (write.record in found.revived and any(each.deleted for each in chain))
 

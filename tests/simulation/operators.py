@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from shared.decision import Decision
@@ -42,6 +43,9 @@ class Operator:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.people = count(1)
+        self.stuck: set[str] = set()
+        """Who was told that what they bring back refers to what is not there."""
         self.unfinished: list[dict[str, Any]] = []
         self.notes: dict[str, list[Callable[[], None]]] = {}
         self.resolved: Counter[str] = Counter()
@@ -60,9 +64,8 @@ class Operator:
 
     def decide(self, id: str, keep: str, again: bool = False) -> Actor:
         """Let a call begin that decides a conflict: for a side of it, or for a value of the operator's own."""
-        if keep == "value":
-            return self._call({"id": id, "keep": keep, "value": self.stage.ledger.value(), "again": again})
-        return self._call({"id": id, "keep": keep, "again": again})
+        asked = {"id": id, "keep": keep, "again": again, "by": f"person {next(self.people)}"}
+        return self._call(asked | ({"value": self.stage.ledger.value()} if keep == "value" else {}))
 
     def repeat(self, asked: dict[str, Any]) -> Actor:
         """Let the same call begin again."""
@@ -73,9 +76,9 @@ class Operator:
         if asked not in self.unfinished:
             self.unfinished.append(asked)
         found = stage.rows("sync_conflicts").get(id)
-        note = _note(stage, found, asked) if found else (lambda: None)
-        earlier = self.notes.get(id, [])
-        self.notes[id] = [*earlier, note]
+        earlier = self.notes.get(asked["by"], [])
+        note = _note(stage, found, asked, bool(earlier)) if found else (lambda: None)
+        self.notes[asked["by"]] = [*earlier, note]
         made = stage.ledger.of(_record(found), found["field"], asked["value"]) if found and asked["keep"] == "value" else None
         before = self.resolved[id]
         deletes = stage.backend.deletes[f"resolve:{id}"]
@@ -87,12 +90,12 @@ class Operator:
                 self._answered(asked)
                 self._count(id, before, asked)
                 self._replaced(id, made)
-                self._noted(id, [note])
+                self._noted(asked, [note])
             except SyncError as error:
-                self._failed(asked, error, earlier)
+                self._failed(asked, error, earlier, made)
             finally:
                 if stage.backend.deletes[f"resolve:{id}"] > deletes:
-                    self._noted(id, [note])  # it was done, though nobody was told
+                    self._noted(asked, [note])  # it was done, though nobody was told
 
         return stage.act(Actor(f"decision of {id[:6]}", work))
 
@@ -113,20 +116,24 @@ class Operator:
         if made is not None:
             self.decided[id] = made
 
-    def _failed(self, asked: dict[str, Any], error: SyncError, earlier: Sequence[Callable[[], None]]) -> None:
+    def _failed(self, asked: dict[str, Any], error: SyncError, earlier: Sequence[Callable[[], None]], made: Write | None) -> None:
         id = asked["id"]
         self.stage.network.say(f"  {id} is not resolved: {error}")
         if MARK in str(error):
             raise AssertionError("an answer holds a value or a key")
+        asked_for = "(reference: " in str(error)
+        (self.stuck.add if asked_for else self.stuck.discard)(asked["by"])
         if isinstance(error, ANSWERS):
             self._answered(asked)
-            status = self.stage.rows("sync_conflicts").get(id, {}).get("status")
-            self._noted(id, earlier if status == "resolved" else [])  # an earlier call did it, and was cut off
+            done = self.stage.rows("sync_conflicts").get(id, {}).get("resolved_by") == asked["by"]
+            if done:  # an earlier call did it, and was cut off
+                self._replaced(id, made)
+            self._noted(asked, earlier if done else [])
         elif asked not in self.unfinished:  # the same call, made twice, was answered once
             self.unfinished.append(asked)
 
-    def _noted(self, id: str, done: Sequence[Callable[[], None]]) -> None:
-        self.notes.pop(id, None)
+    def _noted(self, asked: Mapping[str, Any], done: Sequence[Callable[[], None]]) -> None:
+        self.notes.pop(asked["by"], None)
         for note in done:
             note()
 
@@ -150,12 +157,15 @@ def _record(row: Mapping[str, Any]) -> RecordId:
     return RecordId(row["entity"], row["key"], row["tenant"])
 
 
-def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any]) -> Callable[[], None]:
-    """Return what notes in the ledger that a decision was made. What its author has before them is what is held now."""
+def _note(stage: Stage, row: Mapping[str, Any], asked: Mapping[str, Any], repeated: bool) -> Callable[[], None]:
+    """Return what notes in the ledger that a decision was made. What its author has before them is what is held now; with `again`
+    a repeated call decides once more for what it decided before."""
     record, name, ledger = _record(row), row["field"], stage.ledger
     held = [stage.office.values(record), stage.clients.values(record)]
     if None in held:
         ledger.decisions.add(record)
+    if repeated and asked["again"] and asked["keep"] == "value":
+        ledger.brought_back(record, name, asked["value"])
     if asked["keep"] == "value":
         made = ledger.proposed(record, name, asked["value"])
         return lambda: setattr(made, "exempt", False)

@@ -91,6 +91,7 @@ PURE = {
     "fates": {"model", "report"},
     "log": {"model"},
     "config": {"mapping", "errors", "model"},
+    "schedule": {"config"},
     "digests": {"model"},
     "comparing": {"model", "errors", "canonical", "naming"},
     "peers.base": {"model", "policy", "digests"},

@@ -206,7 +206,10 @@ def test_health_shows_each_trouble_with_its_cure_and_the_tenants_that_wait() -> 
     found = pair_health(w.pair, Health(), w.store, w.clock())
     text = " ".join(screen(shown.health({"result": {"pairs": {"things": found}}})).split())
     assert "pair things: needs somebody" in text
-    assert "AK: 0 pending in django, 0 pending in firestore, 1 dead letters, 0 open conflicts; last success 2026-01-01 01:00:00" in text
+    assert (
+        "AK: 0 pending in django, 0 pending in firestore, 1 dead letters, 0 open conflicts; last success 2026-01-01 01:00:00"
+        in text
+    )
     assert "RVK: " not in text
     assert "dead-letters: 2 dead letter(s) wait for somebody `./bothways dead-letters` says why" in text
 

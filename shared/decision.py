@@ -51,7 +51,8 @@ class Case:
     names: tuple[str, ...]
     """The fields of the record's entity."""
     whole: bool
-    """Whether the whole record is written, since a side has it deleted (or had, when this decision began)."""
+    """Whether the whole record is written, since a side has it deleted (or had, when this decision, or one before it that was
+    cut off, began)."""
 
     @property
     def conflict(self) -> Conflict:
@@ -98,7 +99,7 @@ def case_of(kept: Kept, held: Mapping[str, Version], names: tuple[str, ...], at:
     goes_on = intent.get("chosen") == _fingerprint(chosen) and not _is_taken(kept, held, intent["stamp"], chosen)
     stamp = parse_stamp(intent["stamp"]) if goes_on else stamp_after(at, origin, seen)
     whole = any(version.deleted and version.deleted < stamp for version in held.values())
-    return Case(kept, held, chosen, stamp, names, whole or (goes_on and bool(intent["whole"])))
+    return Case(kept, held, chosen, stamp, names, whole or bool(intent.get("whole")))
 
 
 def _is_taken(kept: Kept, held: Mapping[str, Version], stamp: str, chosen: Side) -> bool:

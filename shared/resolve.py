@@ -57,6 +57,9 @@ def _resolve(pairs: Mapping[str, Pair], store: Store, at: datetime, log: Log, as
     case = case_of(kept, *about)
     if kept.status == "open" and is_overtaken(case):
         raise _overtaken(case, pair, store, at)
+    by = kept.intent.get("by", asked.by)
+    if by != asked.by and not asked.again:
+        raise NotOpen(f"conflict {asked.id}: {by} began to decide it, and goes on by the same call; `again: true` overrules that")
     if case.is_gone and not asked.again:
         written = "what was begun to decide it was written over since; look again, and decide anew with `again: true`"
         raise NotOpen(f"conflict {asked.id}: {written}")

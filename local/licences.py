@@ -13,8 +13,13 @@ What `make lock` pins for the functions (`requirements.txt`) and the backend (`b
 metadata has it. `make lock` writes this page; a test holds that it is current and that no copyleft comes in unnamed. What is
 needed only to develop and test is in `requirements-dev.txt` and is not deployed.
 
-Copyleft: `merge3` (GPL; joins texts under the policy `merge`; whoever hands the functions' bundle on to others, rather than
-running it, hands it on under the GPL), `psycopg` (LGPL; used unchanged) and `certifi` (MPL; certificates, used unchanged).
+Copyleft: `merge3` (GPL 2 or later; joins texts under the policy `merge`), `psycopg` (LGPL; used unchanged) and `certifi` (MPL;
+certificates, used unchanged).
+
+What the GPL means here: to deploy the functions to your own project and run them is no handing on, whoever uses them, and asks
+nothing of you. Whoever hands the functions on to others with `merge3` in them (the staged bundle, an image) hands all of that on
+under the GPL, with its source: under version 3, since the Apache licence of Google's packages does not go with version 2. The
+backend has nothing of it.
 
 """
 

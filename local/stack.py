@@ -135,8 +135,16 @@ class Stack:
             log=self.logs / "backend.log",
             manage=self._root / "backend" / "manage.py",
             database_url=self._database_url,
-            env=self._task_env and self._task_env | {"TASK_TOKEN": self.operator_token, "NUDGE_PAIR": "members"},
+            env=self._functions_as_django_knows_them() | self._task_env,
         )
+
+    def _functions_as_django_knows_them(self) -> dict[str, str]:
+        """Return where the functions are, and with which token they are called, for its admin's buttons and its nudges."""
+        token = self.folder / "operator-token"
+        token.touch(mode=0o600)
+        token.write_text(self.operator_token, encoding="ascii")
+        known = {"FUNCTIONS_URL": self._called_url, "FUNCTIONS_TOKEN_FILE": str(token)}
+        return known | ({"TASK_TOKEN": self.operator_token, "NUDGE_PAIR": "members"} if self._task_env else {})
 
     def _described_functions(self) -> Child:
         stage(self.folder / "bundle", self._root)

@@ -17,8 +17,9 @@ schtasks /Create /SC DAILY /ST 03:30 /TN Bothways /TR "powershell -NoProfile -Fi
 .\call.ps1 reconcile '{"mode": "quick"}'
 #>
 param(
-    [Parameter(Mandatory = $true)] [ValidatePattern('^[a-z_]+$')] [string] $Function,
-    [string] $Json = '{}'
+    [string] $Function = '',
+    [string] $Json = '{}',
+    [Parameter(ValueFromRemainingArguments = $true)] [string[]] $More = @()
 )
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
@@ -29,26 +30,42 @@ function Stop-Wrongly([string] $Why) {
     exit 2
 }
 
-function Write-Said([string] $What) {
-    Write-Output ('{0:yyyy-MM-ddTHH:mm:ssZ} {1}: {2}' -f [DateTime]::UtcNow, $Function, $What)
+function Get-Line([string] $What) {
+    $Now = [DateTime]::UtcNow.ToString('yyyy-MM-ddTHH:mm:ssZ', [Globalization.CultureInfo]::InvariantCulture)
+    return "$Now ${Function}: $What"
 }
 
-function Get-Number([string] $Text, [int] $Default) {
+function Write-Trouble([string] $What) {
+    [Console]::Error.WriteLine((Get-Line $What))
+}
+
+function Get-Number([string] $Text, [int] $Default, [string] $Pattern) {
     if (-not $Text) { return $Default }
-    $Number = 0
-    if (-not [int]::TryParse($Text, [ref] $Number) -or $Number -lt 0) { Stop-Wrongly 'SYNC_TRIES and SYNC_WAIT take whole numbers' }
-    return $Number
+    if ($Text -cnotmatch $Pattern) { Stop-Wrongly 'SYNC_TRIES and SYNC_WAIT take whole numbers' }
+    return [int] $Text
 }
 
-# Returns status and body; 0 for no answer.
+# Whether everyone, all who are signed in, or all users of this machine may read a file.
+function Test-Public([string] $Path) {
+    $Strangers = 'S-1-1-0', 'S-1-5-11', 'S-1-5-32-545'
+    $Read = [Security.AccessControl.FileSystemRights]::ReadData
+    foreach ($Rule in (Get-Acl -LiteralPath $Path).GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
+        $Allows = $Rule.AccessControlType -eq 'Allow' -and ($Rule.FileSystemRights -band $Read)
+        if ($Allows -and $Rule.IdentityReference.Value -in $Strangers) { return $true }
+    }
+    return $false
+}
+
+# Returns status and body; 0 for no answer. A redirect is none: behind it lies a page to sign in on.
 function Invoke-Function([string] $Token) {
     $Call = @{
-        Uri             = $env:SYNC_URL.TrimEnd('/') + '/' + $Function
-        Method          = 'POST'
-        Headers         = @{ Authorization = "Bearer $Token" }
-        ContentType     = 'application/json'
-        TimeoutSec      = 1800
-        UseBasicParsing = $true
+        Uri                = $env:SYNC_URL.TrimEnd('/') + '/' + $Function
+        Method             = 'POST'
+        Headers            = @{ Authorization = "Bearer $Token" }
+        ContentType        = 'application/json'
+        TimeoutSec         = 1800
+        MaximumRedirection = 0
+        UseBasicParsing    = $true
     }
     if ($Function -eq 'sync_health') { $Call.Method = 'GET' } else { $Call.Body = [Text.Encoding]::UTF8.GetBytes($Json) }
     try {
@@ -62,29 +79,34 @@ function Invoke-Function([string] $Token) {
     }
 }
 
-if ("$env:SYNC_URL" -notlike 'http*') { Stop-Wrongly 'say in SYNC_URL where the functions are' }
+if (-not $Function -or $More.Count) { Stop-Wrongly 'usage: call.ps1 FUNCTION [JSON]; Get-Help .\call.ps1 says more' }
+if ($Function -cnotmatch '^[a-z_]+\z') { Stop-Wrongly "$Function is no function's name" }
+$Tries = Get-Number $env:SYNC_TRIES 4 '^[1-9][0-9]{0,3}\z'
+$Wait = Get-Number $env:SYNC_WAIT 30 '^[0-9]{1,5}\z'
+if ("$env:SYNC_URL" -cnotlike 'http*') { Stop-Wrongly 'say in SYNC_URL where the functions are' }
 if (-not $env:SYNC_TOKEN_FILE -or -not (Test-Path -LiteralPath $env:SYNC_TOKEN_FILE -PathType Leaf)) {
-    Stop-Wrongly 'say in SYNC_TOKEN_FILE where the token is'
+    Stop-Wrongly 'say in SYNC_TOKEN_FILE where the token is; it must be readable'
 }
-$Token = (Get-Content -LiteralPath $env:SYNC_TOKEN_FILE -Raw).Trim()
-$Tries = [Math]::Max(1, (Get-Number $env:SYNC_TRIES 4))
-$Wait = Get-Number $env:SYNC_WAIT 30
+if (Test-Public $env:SYNC_TOKEN_FILE) {
+    Stop-Wrongly "others can read the token: icacls `"$env:SYNC_TOKEN_FILE`" /inheritance:r /grant:r `"${env:USERNAME}:R`""
+}
+$Token = (Get-Content -LiteralPath $env:SYNC_TOKEN_FILE -Raw) -replace '\s', ''
 $Code = 1
 
 for ($Try = 1; $Try -le $Tries; $Try++) {
     $Answer = Invoke-Function $Token
     $Status = $Answer.Status
     if ($Status -in 200, 202) {
-        Write-Said "done ($Status)"
+        Write-Output (Get-Line "done ($Status)")
         Write-Output $Answer.Body
         exit 0
     }
-    if ($Status -in 401, 403) { Write-Said "refused ($Status): $($Answer.Body)"; exit 3 }
-    if ($Status -in 400, 404, 405, 413) { Write-Said "the request is wrong ($Status): $($Answer.Body)"; exit 4 }
+    if ($Status -in 401, 403) { Write-Trouble "refused ($Status): $($Answer.Body)"; exit 3 }
+    if ($Status -in 400, 404, 405, 413) { Write-Trouble "the request is wrong ($Status): $($Answer.Body)"; exit 4 }
     if ($Status -eq 409) { $Said = "another run is under way ($Status)"; $Code = 5 }
     elseif ($Status -eq 0) { $Said = 'no answer'; $Code = 1 }
     else { $Said = "failed ($Status): $($Answer.Body)"; $Code = 1 }
-    Write-Said "try $Try of ${Tries}: $Said"
+    Write-Trouble "try $Try of ${Tries}: $Said"
     if ($Try -lt $Tries) { Start-Sleep -Seconds $Wait }
     $Wait = $Wait * 2
 }

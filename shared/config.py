@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Hashable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from shared import mapping
 from shared.errors import ConfigError, TerminalRecord
@@ -69,18 +72,35 @@ class Limits(Part):
 
 
 class Health(Part):
-    """When sync_health says that something is wrong."""
+    """When sync_health says that something is wrong. Where no `last_success_hours` are named, a success is missed once a second
+    run was planned since the last one."""
 
     oldest_pending_hours: float = Field(26, gt=0)
-    last_success_hours: float = Field(26, gt=0)
+    last_success_hours: float | None = Field(None, gt=0)
     clock_seconds: float = Field(60, gt=0)
+
+
+def _planned(cron: str) -> str:
+    try:
+        next(CronSim(cron, datetime.now(UTC)))
+    except (CronSimError, StopIteration):
+        raise ValueError("names no time; five fields as of crontab are, such as `30 3 * * *`") from None
+    return cron
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise ValueError("is no time zone; they are named as Atlantic/Reykjavik is") from None
+    return name
 
 
 class Schedule(Part):
     """When a pair is synced by Cloud Scheduler."""
 
-    cron: str = Field("30 3 * * *", pattern=r"^\S+( \S+){4}$")
-    time_zone: str = "Atlantic/Reykjavik"
+    cron: Annotated[str, AfterValidator(_planned)] = Field("30 3 * * *", pattern=r"^\S+( \S+){4}$")
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = "Atlantic/Reykjavik"
 
 
 class RealTime(Part):

@@ -73,6 +73,7 @@ class HandOut:
     billed: Billed = field(default_factory=Billed)
     direction: str | None = None
     tenant: str | None = None
+    whole: bool = True
     max_changes: int | None = None
     max_billed: int | None = None
     wave: int = 0
@@ -125,7 +126,7 @@ class HandOut:
         """Return the plan as the run's record keeps it."""
         plan = {"shards": self.shards, "entities": list(self.entities), "until": dict(self.until), "wave": self.wave}
         plan |= {"brakes": [asdict(each) for each in self.brakes], "billed": asdict(self.billed)}
-        asked = {"direction": self.direction, "tenant": self.tenant}
+        asked = {"direction": self.direction, "tenant": self.tenant, "whole": self.whole}
         return plan | asked | {"max_changes": self.max_changes, "max_billed": self.max_billed}
 
     def total(self) -> dict[str, Any]:
@@ -157,7 +158,9 @@ def hand_out_of(record: Mapping[str, Any]) -> HandOut | None:
     if record.get("status") != HANDED_OUT:
         return None
     plan = record[HANDED_OUT]
-    asked = {name: plan[name] for name in ("direction", "tenant", "max_changes", "max_billed", "wave", "until", "shards")}
+    asked = {
+        name: plan[name] for name in ("direction", "tenant", "whole", "max_changes", "max_billed", "wave", "until", "shards")
+    }
     parts = {name: Part.of(fields) for name, fields in record.items() if name.startswith("part_")}
     return HandOut(
         record["pair"],

@@ -11,7 +11,7 @@ result    what became of a change at the peer that it was applied to
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -270,13 +270,32 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many changes wait in a queue, and since when the oldest does."""
+
+    pending: int
+    oldest_pending_at: datetime
+
+    @classmethod
+    def by_tenant(cls, seen: Iterable[tuple[str | None, datetime]]) -> dict[str, Waiting]:
+        """Return what waits for each tenant, given whose each change is and since when it waits."""
+        found: dict[str, Waiting] = {}
+        for tenant, since in seen:
+            if tenant:
+                known = found.get(tenant, Waiting(0, since))
+                found[tenant] = Waiting(known.pending + 1, min(known.oldest_pending_at, since))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """A queue's figures. `now` is the peer's own clock."""
+    """A queue's figures. `now` is the peer's own clock, `tenants` are those for whom something was seen to wait."""
 
     pending: int
     oldest_pending_at: datetime | None
     now: datetime
     failed: int = 0
+    tenants: Mapping[str, Waiting] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

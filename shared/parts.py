@@ -14,7 +14,7 @@ from shared.naming import state_id
 from shared.peers.documents import Contended, Documents, Write
 from shared.report import Report
 from shared.retention import RUN_RETENTION
-from shared.store import LEASES, RUNS, Lease, Store, day_of
+from shared.store import LEASES, RUNS, Lease, Store, day_of, successes
 
 OPEN_FOR = timedelta(minutes=10)
 """How long a run that is handed out holds its pair's lease, if no shard renews it: none works, nor waits to be tried again."""
@@ -44,7 +44,8 @@ class Parts(Store):
         """Write the whole run's figures into its record and give the pair back; False if another shard did so first."""
         result = plan.total() | {"completed_at": instant(now)}
         body = {"status": "done", "completed_at": now, "result": result, "failure": None, "expire_at": now + RUN_RETENTION}
-        last = {"run_id": plan.run_id, "completed_at": now, "succeeded_at": now, "success": True, "brakes": len(plan.brakes)}
+        last = {"run_id": plan.run_id, "completed_at": now, "success": True, "brakes": len(plan.brakes)}
+        last |= successes(self.lease(plan.pair).last, plan.whole, plan.tenant, now)
         lease = Write(self.lease_path(plan.pair), {"until": None, "last": last}, ("until", "last"), True)
         return self._change(plan, body, [lease])
 
@@ -100,7 +101,7 @@ class PartOf(Store):
         kept = Write(_path(self.plan_), {field: asdict(part)}, (field,), True)
         self.documents.commit([kept, Write(self.lease_path(report.pair), None)])
 
-    def idle_is_news(self, lease: Lease, now: datetime) -> bool:
+    def idle_is_news(self, lease: Lease, report: Report, now: datetime) -> bool:
         """Return True: the run is over when every shard has said that it is done."""
         return True
 

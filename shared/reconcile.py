@@ -60,6 +60,7 @@ def _reconcile(run: Run, doing: bool, task: Task) -> bool:
 
 def compare(run: Run, task: Task) -> bool:
     """Drain both queues, compare and mend, all within a run that has begun."""
+    run.report.whole &= task.repair and not task.keys
     progress = Progress.begun(run, resumable=task.mode == "full" and task.repair and not task.keys, restart=task.restart)
     if task.repair:
         _drain(run)

@@ -124,6 +124,9 @@ class Report:
     started_at: datetime
     by: str = ""
     """Who asked for the run."""
+    tenant: str | None = None
+    whole: bool = True
+    """Whether it was to bring all entities of the pair, or of its tenant, in step, both ways."""
     directions: dict[str, Tally] = field(default_factory=dict)
     reconciled: dict[str, Comparison] = field(default_factory=dict)
     resumed_from: str | None = None

@@ -213,7 +213,8 @@ def execute(
     `work(run, False)` is asked first, whether there is anything to do; then, under the lease, `work(run, True)` does it. If it
     need not be `alone`, there is no lease, and it is done at once: a lease saves work, and guards nothing.
     """
-    report = Report(pair.name, order.run_id, now(), prices=pair.prices, by=order.by)
+    report = Report(pair.name, order.run_id, now(), prices=pair.prices, by=order.by, tenant=pair.scope.tenant)
+    report.whole = order.direction is None and set(pair.scope.entities) == set(pair.entities)
     bound = log.bind(runId=order.run_id, pair=pair.name)
     with pair.beside() as beside:
         run = Run(pair, order, store, now, bound, report, pair.billed.copy(), report.started_at, beside)
@@ -261,7 +262,7 @@ def _under_lease(run: Run, work: Callable[[Run, bool], bool]) -> None:
     _guarded(run, asked_and_done)
     if run.report.handed_out:
         return
-    if began or run.report.failure or run.report.tenants or run.store.idle_is_news(lease, run.now()):
+    if began or run.report.failure or run.report.tenants or run.store.idle_is_news(lease, run.report, run.now()):
         run.store.finish(run.report, run.add_up(run.store.closing))
 
 

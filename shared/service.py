@@ -298,7 +298,10 @@ def resolve(request: Request, call: Call) -> Answer:
 def health(call: Call) -> Answer:
     """Return backlogs, oldest pending, last run and dead letters of every pair; 503 where something needs somebody."""
     limits, store = wiring.settings().pairs, wiring.store()
-    pairs = {name: pair_health(pair, limits[name].health, store, wiring.now()) for name, pair in wiring.pairs().items()}
+    pairs = {
+        name: pair_health(pair, limits[name].health, store, wiring.now(), limits[name].schedule)
+        for name, pair in wiring.pairs().items()
+    }
     say(wiring.log().bind(requestId=call.request_id), pairs)
     problems = [{"pair": name, **problem} for name, each in pairs.items() for problem in each["problems"]]
     return call.answer(not problems, {"pairs": pairs}, problems), 503 if problems else 200

@@ -78,7 +78,8 @@ def _plan(run: Run, busy: Sequence[Way], until: Mapping[str, datetime]) -> HandO
     entities = tuple(dict.fromkeys(way.scope.entities[0] for way in busy))
     cost = run.pair.billed.since(run.earlier).plus(_closing(len(entities)))
     plan = HandOut(run.pair.name, order.run_id, run.report.started_at, count, entities, until, tuple(run.report.brakes), cost)
-    return replace(plan, direction=order.direction, tenant=scope.tenant, max_changes=order.max_changes, max_billed=run.budget)
+    plan = replace(plan, max_changes=order.max_changes, max_billed=run.budget)
+    return replace(plan, direction=order.direction, tenant=scope.tenant, whole=run.report.whole)
 
 
 def _put(plan: HandOut, tasks: Tasks | None) -> None:
@@ -89,8 +90,9 @@ def _put(plan: HandOut, tasks: Tasks | None) -> None:
 
 
 def _closing(waves: int) -> Billed:
-    """Return what opening the record costs, and after each wave reading it and changing it; at last with the pair's lease."""
-    return Billed(reads=waves, writes=2 + waves + 1)
+    """Return what opening the record costs, and after each wave reading it and changing it; at last with the pair's lease,
+    which is read first."""
+    return Billed(reads=waves + 1, writes=2 + waves + 1)
 
 
 def _ways(run: Run) -> list[Way]:

@@ -163,10 +163,18 @@ def health(body: Body) -> Iterator[RenderableType]:
         yield table
         yield f"last run: {ended}"
         yield f"dead letters: {pair['dead_letters']}"
-        for tenant, figures in pair["tenants"].items():
-            yield f"{tenant}: " + ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in figures.items())
+        yield from _tenants(pair["tenants"])
         for each in pair["problems"]:
             yield Text.assemble((f"{each['code']}: {each['message']}", "yellow"), f"\n  {each['cure']}")
+
+
+def _tenants(tenants: Body) -> Iterator[str]:
+    """Show the tenants for whom something waits, or for whom no run has gone through for too long."""
+    for tenant, each in tenants.items():
+        waits = {name: number for name, number in each.items() if isinstance(number, int) and not name.endswith("seconds")}
+        if any(waits.values()) or each["problems"]:
+            counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in waits.items())
+            yield f"{tenant}: {counts}; last success {_time(each['last_success_at'])}"
 
 
 def statistics(told: Body) -> Iterator[RenderableType]:

@@ -44,7 +44,8 @@ class Lease:
     @property
     def last(self) -> Mapping[str, Any]:
         """The last finished run: `run_id`, `completed_at`, `success`, `brakes`, `quota_errors`, the `breakers` as it left them,
-        and when a run last went through: `succeeded_at`. Empty before the first."""
+        and when a whole one last went through: `succeeded_at`, and of `tenants` that had one of their own since then, when. Empty
+        before the first."""
         return self.snapshot.fields.get("last") or {}
 
     def breaker(self, peer: str) -> Mapping[str, Any]:
@@ -95,7 +96,7 @@ class Store(Conflicts):
     def finish(self, report: Report, now: datetime) -> None:
         """Write the run's record and give the lease back, unless another run holds it by now."""
         ended, lease = Write(_run_path(report), _run(report, now)), self.lease(report.pair)
-        last = _last(report, now) | ({} if report.failure is None else {"succeeded_at": lease.last.get("succeeded_at")})
+        last = _last(report, now) | successes(lease.last, report.failure is None and report.whole, report.tenant, now)
         given_back = Write(lease.snapshot.path, {"run_id": report.run_id, "until": None, "last": last}, seen=lease.snapshot)
         try:
             self.documents.commit([ended, given_back] if lease.holder(now) in {None, report.run_id} else [ended])
@@ -106,12 +107,12 @@ class Store(Conflicts):
         """Write the record of a run that took no lease."""
         self.documents.write([Write(_run_path(report), _run(report, now))])
 
-    def idle_is_news(self, lease: Lease, now: datetime) -> bool:
+    def idle_is_news(self, lease: Lease, report: Report, now: datetime) -> bool:
         """Return whether a run that found nothing to do is worth a record: one an hour, since idle runs should be cheap, and the
         first after one that met trouble."""
-        completed = lease.last.get("completed_at")
+        before = success_of(lease.last, report.tenant) if report.whole else lease.last.get("completed_at")
         troubled = not lease.last.get("success") or lease.last.get("quota_errors")
-        return completed is None or bool(troubled) or now - completed >= IDLE_RECORD_EVERY
+        return before is None or bool(troubled) or now - before >= IDLE_RECORD_EVERY
 
     def run(self, pair: str, run_id: str) -> Mapping[str, Any]:
         """Return a run's record, empty if there is none."""
@@ -249,11 +250,23 @@ def day_of(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
 
 
+def success_of(last: Mapping[str, Any], tenant: str | None) -> datetime | None:
+    """Return when a run last went through for a tenant, given a pair's `last`: one of all tenants, or its own."""
+    return max(filter(None, (last.get("succeeded_at"), (last.get("tenants") or {}).get(tenant))), default=None)
+
+
+def successes(earlier: Mapping[str, Any], went_through: bool, tenant: str | None, now: datetime) -> dict[str, Any]:
+    """Return when whole runs last went through, given what was known before this one: of all tenants, of single ones since."""
+    if went_through and tenant is None:
+        return {"succeeded_at": now, "tenants": {}}
+    own = {tenant: now} if went_through else {}
+    return {"succeeded_at": earlier.get("succeeded_at"), "tenants": {**(earlier.get("tenants") or {}), **own}}
+
+
 def _last(report: Report, now: datetime) -> dict[str, Any]:
     return {
         "run_id": report.run_id,
         "completed_at": now,
-        "succeeded_at": now,
         "success": report.failure is None,
         "brakes": len(report.brakes),
         "quota_errors": dict(report.quota_errors),

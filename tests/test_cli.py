@@ -27,6 +27,7 @@ from shared.config import Health
 from shared.explain import tell
 from shared.facts import gather
 from shared.health import pair_health
+from shared.model import Problem, RecordId
 from shared.rollups import by_day
 from shared.statistics import told_of_days
 
@@ -199,13 +200,18 @@ def test_statistics_are_shown_by_day_or_by_month_with_all_of_them_together() -> 
 def test_health_shows_each_trouble_with_its_cure_and_the_tenants_that_wait() -> None:
     w = world()
     refused(w)
-    w.pair = replace(w.pair, tenants={"thing": ("AK",)})
+    w.pair = replace(w.pair, tenants={"thing": ("AK", "RVK")})
+    letter = Problem("type", "is none", record=RecordId("thing", "x", "AK"))
+    w.store.refuse("things", "django", {"c1": (None, letter)}, "r", w.clock())
     found = pair_health(w.pair, Health(), w.store, w.clock())
-    found["tenants"] = {"AK": {"dead_letters": 1, "open_conflicts": 0}}
     text = " ".join(screen(shown.health({"result": {"pairs": {"things": found}}})).split())
     assert "pair things: needs somebody" in text
-    assert "AK: 1 dead letters, 0 open conflicts" in text
-    assert "dead-letters: 1 dead letter(s) wait for somebody `./bothways dead-letters` says why" in text
+    assert (
+        "AK: 0 pending in django, 0 pending in firestore, 1 dead letters, 0 open conflicts; last success 2026-01-01 01:00:00"
+        in text
+    )
+    assert "RVK: " not in text
+    assert "dead-letters: 2 dead letter(s) wait for somebody `./bothways dead-letters` says why" in text
 
 
 def test_letters_and_what_became_of_them_are_shown() -> None:

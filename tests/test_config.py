@@ -191,7 +191,7 @@ pairs:
     right: django
     policy: first_write_wins
     limits: {page_size: 0, run_secs: 5}
-    schedule: {cron: every night}
+    schedule: {cron: every night, time_zone: Iceland/Reykjavik}
     entities:
       member:
         collection: /members
@@ -220,6 +220,7 @@ EXPECTED = {
     "a page of nothing": "pairs.members.limits.page_size: Input should be greater than or equal to 1",
     "an unknown setting of the limits": "pairs.members.limits.run_secs: no such setting; valid here: page_size, run_seconds",
     "a cron that is none": "pairs.members.schedule.cron: String should match",
+    "a time zone that is none": "pairs.members.schedule.time_zone: Value error, is no time zone",
     "a collection that is none": "pairs.members.entities.member.collection: String should match",
     "a key among the fields": "pairs.members.entities.member.fields.name: is the key",
     "negative places": "pairs.members.entities.member.fields.fee.places: Input should be greater than or equal to 0",
@@ -238,6 +239,12 @@ def test_every_problem_of_a_file_is_reported_at_once_with_its_place(expected):
 
 def test_no_problem_is_reported_that_is_none():
     assert len(problems(MANY_MISTAKES)) == len(EXPECTED)
+
+
+@pytest.mark.parametrize("cron", ["every night of the week", "0 25 * * *", "0 0 30 2 *"])
+def test_a_cron_that_names_no_time_is_a_problem(cron):
+    [problem] = problems(a_file(pairs__members__schedule={"cron": cron}))
+    assert problem.startswith("pairs.members.schedule.cron: Value error, names no time")
 
 
 def test_a_secret_that_was_written_into_the_file_is_not_repeated():

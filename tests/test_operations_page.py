@@ -31,7 +31,7 @@ PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 HEALTH = (ROOT / "shared" / "health.py").read_text(encoding="utf-8")
 SECTIONS = {title: text for title, _, text in (part.partition("\n") for part in PAGE.split("\n## ")[1:])}
 MEMBER = {"name": "Anna", "active": True, "visits": 1}
-TWO_DAYS = timedelta(days=2)
+THREE_DAYS = timedelta(days=3)
 
 
 def commands(text: str) -> list[str]:
@@ -199,7 +199,7 @@ def operator(town: tuple[Stack, DjangoUsers], gate: Gate, config: Path, tmp_path
 
 def not_running(on: Operator) -> Trouble:
     on.saved("1")
-    on.last_run(succeeded_at=datetime.now(UTC) - TWO_DAYS, success=False)
+    on.last_run(succeeded_at=datetime.now(UTC) - THREE_DAYS, success=False)
     return Trouble()
 
 
@@ -271,7 +271,7 @@ def waiting(on: Operator) -> Trouble:
     on.real.firestore.document("members/1").update({"visits": 7})
     on.real.wait_for_queue(1)
     [entry] = on.real.rows("sync_queue", sync_status="pending")
-    on.real.firestore.document(f"sync_queue/{entry['__id__']}").update({"created_at": datetime.now(UTC) - TWO_DAYS})
+    on.real.firestore.document(f"sync_queue/{entry['__id__']}").update({"created_at": datetime.now(UTC) - THREE_DAYS})
     return Trouble()
 
 

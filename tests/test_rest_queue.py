@@ -22,7 +22,7 @@ import pytest
 from shared.canonical import conflict_id
 from shared.errors import SyncError, TerminalBatch, Transient
 from shared.mapping import Entity, Field, Type
-from shared.model import Acknowledgement, Action, Change, Outcome, RecordId, Scope, Stamp, Value
+from shared.model import Acknowledgement, Action, Change, Outcome, RecordId, Scope, Stamp, Value, Waiting
 from shared.peers.rest_queue import RestQueue
 from shared.policy import Mode
 from shared.retry import Backoff
@@ -548,6 +548,13 @@ def test_the_figures_of_a_queue_are_read(peer, backend):
     assert status.oldest_pending_at == datetime(2026, 11, 22, 3, tzinfo=UTC)
     assert status.now == datetime(2026, 11, 22, 3, 11, 0, 500000, tzinfo=UTC)
     assert peer.status(SCOPE).oldest_pending_at is None
+
+
+def test_a_backend_may_tell_who_of_the_tenants_waits_and_need_not(peer, backend):
+    told = {"AK": {"pending": 2, "oldest_pending_at": "2026-11-22T03:00:00Z"}}
+    backend.answers(STATUS, {**STATUS, "by_tenant": told})
+    assert peer.status(SCOPE).tenants == {}
+    assert peer.status(SCOPE).tenants == {"AK": Waiting(2, datetime(2026, 11, 22, 3, tzinfo=UTC))}
 
 
 # Applying

@@ -95,6 +95,7 @@ PURE = {
     "specs.ojs": {"specs.base"},
     "signatures": {"errors"},
     "config": {"mapping", "errors", "model", "specs.base", "specs.bakalari", "specs.ojs"},
+    "schedule": {"config"},
     "digests": {"model"},
     "comparing": {"model", "errors", "canonical", "naming"},
     "peers.base": {"model", "errors", "policy", "digests"},

@@ -142,6 +142,23 @@ def test_a_large_backlog_is_handed_out_and_the_last_shard_closes_the_run():
     assert w.begin().moved == 0
 
 
+@pytest.mark.parametrize("direction, counts", [(None, True), ("django_to_firestore", False)])
+def test_when_it_is_over_its_success_is_noted_as_that_of_what_it_was_to_do(direction: str | None, counts: bool):
+    w = Sharded()
+    w.edit_both_sides()
+    assert w.begin(direction=direction).handed_out
+    w.finish()
+    last = w.store.lease("things").last
+    assert (last["success"], last["succeeded_at"] is not None, last["tenants"]) == (True, counts, {})
+    w.pair = replace(w.pair, tenants={"thing": ("AK",)}, scope=replace(w.pair.scope, tenant="AK"))
+    for key in KEYS:
+        w.django.save(RecordId("thing", key, "AK"), {"a": key})
+    assert w.begin(direction=direction).handed_out
+    w.finish()
+    assert set(w.store.lease("things").last["tenants"]) == ({"AK"} if counts else set())
+    assert w.store.lease("things").last["succeeded_at"] == last["succeeded_at"]
+
+
 def test_the_command_line_says_that_a_run_goes_on_elsewhere():
     w = Sharded()
     w.edit_both_sides()

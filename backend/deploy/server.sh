@@ -13,13 +13,16 @@ usage: server.sh [--dry-run] install | backup | restore FILE | check | manage CO
   manage ...     runs a command of Django, such as: manage sync_token functions --role sync
   --dry-run      print each command, run none
 
-  PREFIX=/opt/bothways  SETTINGS=/etc/bothways/backend.env  BACKUPS=/var/backups/bothways  ADDRESS=127.0.0.1:8000
+  PREFIX=/opt/bothways  SETTINGS=/etc/bothways/backend.env  STATE=/var/lib/bothways  BACKUPS=/var/backups/bothways
+  UNITS=/etc/systemd/system  ADDRESS=127.0.0.1:8000
 EOF
 }
 
 PREFIX=${PREFIX:-/opt/bothways}
 SETTINGS=${SETTINGS:-/etc/bothways/backend.env}
+STATE=${STATE:-/var/lib/bothways}
 BACKUPS=${BACKUPS:-/var/backups/bothways}
+UNITS=${UNITS:-/etc/systemd/system}
 ADDRESS=${ADDRESS:-127.0.0.1:8000}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dry_run=
@@ -40,12 +43,15 @@ as_backend() {
 }
 
 prepare() {
-    [[ -n $dry_run ]] || id bothways >/dev/null 2>&1 || run useradd --system --home-dir /var/lib/bothways --create-home bothways
-    run install -d -o bothways -g bothways -m 0700 "$BACKUPS" /var/lib/bothways
+    [[ -n $dry_run ]] || id bothways >/dev/null 2>&1 || run useradd --system --home-dir "$STATE" --create-home bothways
+    run install -d -o bothways -g bothways -m 0700 "$BACKUPS" "$STATE"
     run install -d -m 0755 "$PREFIX" "$(dirname "$SETTINGS")"
     [[ -f $SETTINGS ]] || settings
     copy
     [[ -x $PREFIX/venv/bin/python ]] || run "${PYTHON:-python3}" -m venv "$PREFIX/venv"
+}
+
+packages() {
     run "$PREFIX/venv/bin/python" -m pip install -q --require-hashes -r "$PREFIX/backend/requirements.txt"
 }
 
@@ -60,7 +66,14 @@ copy() {
 # A first set of settings, with a key of its own; nothing is printed of it.
 settings() {
     run install -o root -g bothways -m 0640 "$here/backend.env" "$SETTINGS"
+    placed "$SETTINGS"
     [[ -n $dry_run ]] || printf 'DJANGO_SECRET_KEY=%s\n' "$(od -An -N48 -tx1 /dev/urandom | tr -d ' \n')" >>"$SETTINGS"
+}
+
+# The files name the usual places; where others were asked for, they get those.
+placed() {
+    run sed -i -e "s#/opt/bothways#$PREFIX#g" -e "s#/etc/bothways/backend.env#$SETTINGS#g" -e "s#/var/lib/bothways#$STATE#g" \
+        -e "s#/var/backups/bothways#$BACKUPS#g" -e "s#127.0.0.1:8000#$ADDRESS#g" "$@"
 }
 
 backup() {
@@ -68,7 +81,9 @@ backup() {
 }
 
 start() {
-    run cp "$here/bothways-backend.service" "$here/bothways-daily.service" "$here/bothways-daily.timer" /etc/systemd/system/
+    local units=(bothways-backend.service bothways-daily.service bothways-daily.timer)
+    run cp "${units[@]/#/$here/}" "$UNITS/"
+    placed "${units[@]/#/$UNITS/}"
     run systemctl daemon-reload
     run systemctl enable bothways-backend.service bothways-daily.timer
     run systemctl restart bothways-backend.service bothways-daily.timer
@@ -80,11 +95,20 @@ check() {
     echo
 }
 
+migrate() {
+    as_backend "$PREFIX/venv/bin/python" manage.py migrate --noinput &&
+        as_backend "$PREFIX/venv/bin/python" manage.py check --deploy --fail-level ERROR
+}
+
+# What is not migrated must not run, and gunicorn starts new workers out of that folder by itself.
+take_back() {
+    [[ ! -d $PREFIX/backend.before ]] || { rm -rf "$PREFIX/backend" && mv "$PREFIX/backend.before" "$PREFIX/backend"; }
+    fail "this release cannot be installed, for the reason above; what was there runs on, and the last backup is in $BACKUPS"
+}
+
 install_all() {
     prepare
-    backup
-    as_backend "$PREFIX/venv/bin/python" manage.py migrate --noinput
-    as_backend "$PREFIX/venv/bin/python" manage.py check --deploy --fail-level ERROR
+    { packages && backup && migrate; } || take_back
     start
     check
 }

@@ -21,7 +21,7 @@ class NotCalled(Exception):
 
 def call(function: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
     """Return status and body of a function's answer, by POST with a body, else by GET; NotCalled where there is none."""
-    wanted: Mapping[str, Any] = settings.SYNC_FUNCTIONS
+    wanted: Mapping[str, Any] = settings.JOURNAL_FUNCTIONS
     if not wanted["functions_url"].startswith(("http://", "https://")) or not wanted["token"]:
         raise NotCalled("set FUNCTIONS_URL, and FUNCTIONS_TOKEN to an operator's token")
     headers = {"Authorization": f"Bearer {wanted['token']}", "Content-Type": "application/json"}
@@ -45,7 +45,7 @@ def _said(error: urllib.error.HTTPError) -> dict[str, Any]:
 
 def call_later(function: str, body: Mapping[str, Any]) -> None:
     """Have a function called by Cloud Tasks, now; NotCalled where there is no task queue."""
-    wanted = settings.SYNC_FUNCTIONS
+    wanted = settings.JOURNAL_FUNCTIONS
     if not wanted["queue"]:
         raise NotCalled("there is no task queue; set TASK_QUEUE, or wait for the answer")
     enqueue(wanted, f"{function}-{uuid.uuid4().hex}", function, body, datetime.now(UTC))

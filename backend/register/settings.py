@@ -2,6 +2,7 @@
 
 DATABASE_URL, DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, SYNC_QUEUE_SIGNING_KEYS (comma separated);
 for real time TASK_QUEUE, NUDGE_PAIR, FUNCTIONS_URL, and TASK_ACCOUNT or TASK_TOKEN;
+to decide conflicts in the admin FUNCTIONS_URL and FUNCTIONS_TOKEN_FILE;
 for sync_ojs FUNCTIONS_URL, FUNCTIONS_TOKEN (an operator's) and JOURNALS_PAIR.
 """
 
@@ -118,6 +119,7 @@ SYNC_QUEUE = {
     ],
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")
+SYNC_FUNCTIONS = {"url": os.environ.get("FUNCTIONS_URL", ""), "token_file": os.environ.get("FUNCTIONS_TOKEN_FILE", "")}
 NUDGE = (
     {
         "queue": os.environ["TASK_QUEUE"],
@@ -130,7 +132,7 @@ NUDGE = (
     if os.environ.get("TASK_QUEUE") and os.environ.get("NUDGE_PAIR")
     else None
 )
-SYNC_FUNCTIONS = {
+JOURNAL_FUNCTIONS = {
     "functions_url": os.environ.get("FUNCTIONS_URL", ""),
     "token": os.environ.get("FUNCTIONS_TOKEN") or os.environ.get("TASK_TOKEN", ""),
     "account": os.environ.get("TASK_ACCOUNT"),

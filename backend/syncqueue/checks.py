@@ -26,6 +26,14 @@ def signing_keys_guard(**_: Any) -> list[CheckMessage]:
 
 
 @register()
+def functions_are_called_safely(**_: Any) -> list[CheckMessage]:
+    """A token may travel unencrypted only within this machine."""
+    url = str((getattr(settings, "SYNC_FUNCTIONS", None) or {}).get("url") or "https://")
+    safe = url.startswith(("https://", "http://127.0.0.1:", "http://localhost:"))
+    return [] if safe else [Error("SYNC_FUNCTIONS.url: an address that begins with https:// is wanted", id="syncqueue.E003")]
+
+
+@register()
 def sqlite_locks_at_once(**_: Any) -> list[CheckMessage]:
     """SQLite has no row locks: a transaction that reads and then writes must lock when it begins."""
     return [

@@ -79,6 +79,14 @@ class QueueEntry(models.Model):
         return f"{self.action} {self.entity} {self.change_id}"
 
 
+class Overview(QueueEntry):
+    """The queue, seen as a whole."""
+
+    class Meta:
+        proxy = True
+        verbose_name_plural = "overview"
+
+
 class SyncConflict(models.Model):
     """Two writes of one field that had not seen each other, kept until the other end has stored them."""
 

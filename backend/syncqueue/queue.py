@@ -15,6 +15,7 @@ from .http import Encoded
 from .models import QueueEntry, SyncConflict
 from .questions import Shard
 from .rows import CHUNK, chunks
+from .stamps import timestamp
 
 _PLAIN = ["change_id", "entity", "tenant", "key", "action", "deleted"]
 _AS_TEXT = {f"{name}_text": Cast(name, TextField()) for name in ("fields", "base", "deleted_base")}
@@ -62,15 +63,27 @@ def _wire(stamp: str, id: str, entity: str, tenant: str, key: str, action: str, 
 
 
 def figures(caller: Caller) -> dict[str, Any]:
-    """Return the counts by status and by entity, and the age of the oldest pending entry."""
+    """Return the counts by status and by entity, the age of the oldest pending entry, and what is pending by tenant."""
     found = QueueEntry.objects.filter(caller.only)
     totals: Counter[str] = Counter({PENDING: 0, SYNCED: 0, SUPERSEDED: 0, FAILED: 0})
     by_entity: dict[str, Counter[str]] = {}
     for row in found.order_by().values("entity", "status").annotate(count=Count("id")):
         totals[row["status"]] += row["count"]
         by_entity.setdefault(row["entity"], Counter(dict.fromkeys(totals, 0)))[row["status"]] += row["count"]
-    oldest = found.filter(status=PENDING).aggregate(oldest=Min("created_at"))["oldest"]
-    return {**totals, "oldest_pending_at": oldest, "by_entity": {name: dict(counts) for name, counts in by_entity.items()}}
+    grouped = found.filter(status=PENDING).order_by().values("tenant")
+    waiting = {row["tenant"]: row for row in grouped.annotate(pending=Count("id"), oldest_pending_at=Min("created_at"))}
+    oldest = min((row["oldest_pending_at"] for row in waiting.values()), default=None)
+    by_tenant = {
+        tenant: {"pending": row["pending"], "oldest_pending_at": timestamp(row["oldest_pending_at"])}
+        for tenant, row in waiting.items()
+        if tenant
+    }
+    return {
+        **totals,
+        "oldest_pending_at": timestamp(oldest) if oldest else None,
+        "by_entity": {name: dict(counts) for name, counts in by_entity.items()},
+        "by_tenant": by_tenant,
+    }
 
 
 def acknowledge(

@@ -88,9 +88,7 @@ class Status(SyncView):
     roles = (SyncToken.SYNC, SyncToken.VIEWER)
 
     def read(self, request: HttpRequest, caller: Caller) -> dict[str, Any]:
-        figures = queue.figures(caller)
-        oldest = figures["oldest_pending_at"]
-        return figures | {"oldest_pending_at": timestamp(oldest) if oldest else None, "server_time": server_time()}
+        return queue.figures(caller) | {"server_time": server_time()}
 
 
 class Records(SyncView):

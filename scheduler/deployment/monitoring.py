@@ -24,6 +24,7 @@ def alerts() -> list[dict[str, Any]]:
 def plan(settings: Settings, project: Project) -> Iterator[Command]:
     """Yield what makes or changes metrics, the channel that alerts go to, and policies."""
     metrics = project.names("logging", "metrics", "list")
+    # gcloud 528 has alert policies under `alpha` only, and channels under `beta`
     policies = project.names("alpha", "monitoring", "policies", "list", key="displayName")
     for alert in alerts():
         if "log" in alert:

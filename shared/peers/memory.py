@@ -27,6 +27,7 @@ from shared.model import (
     Stamp,
     Status,
     Version,
+    Waiting,
     stamp_after,
     stamp_time,
 )
@@ -236,7 +237,8 @@ class MemoryPeer:
         """Return the queue's figures."""
         pending = [change for change in self.queue.values() if self.labels[change.id] == "pending"]
         oldest = min((stamp_time(change.latest) for change in pending), default=None)
-        return Status(len(pending), oldest, self.now(), list(self.labels.values()).count("failed"))
+        tenants = Waiting.by_tenant((change.record.tenant, stamp_time(change.latest)) for change in pending)
+        return Status(len(pending), oldest, self.now(), list(self.labels.values()).count("failed"), tenants)
 
     # For comparing
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from shared import wire
 from shared.canonical import SLOTS
 from shared.errors import TerminalRecord, Transient
-from shared.model import Acknowledgement, Change, Page, Problem, Scope, Stamp, Status
+from shared.model import Acknowledgement, Change, Page, Problem, Scope, Stamp, Status, Waiting
 from shared.native import Native, loaded
 from shared.peers.documents import NOT_FOUND, OK, Documents, Snapshot, Write
 from shared.peers.layout import CLOCK, QUEUE, Layout
@@ -92,4 +92,5 @@ class FirestoreQueue:
         oldest = min((row.fields["created_at"] for row in rows), default=None)
         failed = self.documents.count(QUEUE, self._pending(scope) | {"sync_status": "failed"})
         _, now = self.documents.get([CLOCK])
-        return Status(pending, oldest, now, failed)
+        seen = ((row.fields.get("tenant"), row.fields["created_at"]) for row in rows)
+        return Status(pending, oldest, now, failed, Waiting.by_tenant(seen))

@@ -26,7 +26,7 @@ from shared.canonical import BUCKETS, bucket_of
 from shared.digests import Digest, Hashed
 from shared.errors import TerminalBatch, TerminalRecord, Transient
 from shared.mapping import Entity
-from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, parse_instant
+from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, Waiting, parse_instant
 from shared.policy import Mode
 from shared.quota import Quota
 from shared.retry import Backoff, call
@@ -331,7 +331,9 @@ def _digests(body: Any) -> list[Digest]:
 
 def _status(body: Any) -> Status:
     oldest: datetime | None = parse_instant(body["oldest_pending_at"]) if body["oldest_pending_at"] else None
-    return Status(int(body["pending"]), oldest, parse_instant(body["server_time"]), int(body["failed"]))
+    told = body.get("by_tenant", {}).items()
+    tenants = {name: Waiting(int(each["pending"]), parse_instant(each["oldest_pending_at"])) for name, each in told}
+    return Status(int(body["pending"]), oldest, parse_instant(body["server_time"]), int(body["failed"]), tenants)
 
 
 def _packed(body: str | None) -> tuple[bytes, dict[str, str]]:

@@ -44,9 +44,9 @@ def test_filters_and_search_find_entries(pages: DjangoClient) -> None:
     assert b"0 queue entries" in pages.get("/admin/syncqueue/queueentry/?q=ghost").content
 
 
-def test_entries_are_cancelled_and_retried(pages: DjangoClient) -> None:
+def test_entries_are_held_back_and_sent_again(pages: DjangoClient) -> None:
     entry = QueueEntry.objects.get()
-    for action, status in (("cancel", "failed"), ("retry", "pending")):
+    for action, status in (("hold_back", "failed"), ("send_again", "pending")):
         answer = pages.post("/admin/syncqueue/queueentry/", {"action": action, "_selected_action": [entry.pk]}, follow=True)
         assert answer.status_code == 200
         entry.refresh_from_db()

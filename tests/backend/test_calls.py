@@ -205,6 +205,17 @@ def test_marks_may_be_repeated_and_synced_is_final(client: Client, branches: lis
     assert figures["oldest_pending_at"] <= figures["server_time"]
 
 
+def test_figures_tell_what_waits_for_each_tenant(client: Client) -> None:
+    for code in ("a", "b"):
+        Event.objects.create(tenant="AK", code=code, title=code)
+    Event.objects.create(tenant="RVK", code="a", title="a")
+    Branch.objects.create(code="AK", name="Akureyri")
+    QueueEntry.objects.filter(tenant="RVK").update(status=QueueEntry.SYNCED)
+    figures = client.get("status/").json()
+    assert figures["by_tenant"] == {"AK": {"pending": 2, "oldest_pending_at": figures["oldest_pending_at"]}}
+    assert Client.with_token("viewer", tenants=["RVK"]).get("status/").json()["by_tenant"] == {}
+
+
 def test_an_acknowledgement_touches_nothing_but_the_queue(client: Client, branches: list[str]) -> None:
     before = client.record("BRANCH0", "branch")
     client.post("mark-synced/", {"run_id": "r", "ids": [one["id"] for one in client.changes()]})

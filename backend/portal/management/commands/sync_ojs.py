@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
 
 def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
-    asked: dict[str, Any] = {"pair": settings.SYNC_FUNCTIONS["pair"]}
+    asked: dict[str, Any] = {"pair": settings.JOURNAL_FUNCTIONS["pair"]}
     asked |= {"tenant": options["journal"]} if options["journal"] else {}
     return asked | ({"entities": [TYPES[options["type"]]]} if options["type"] else {})
 

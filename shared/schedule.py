@@ -1,0 +1,19 @@
+"""When a pair's runs are planned: pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from shared.config import Schedule
+
+
+def second_after(moment: datetime, schedule: Schedule) -> datetime:
+    """Return the time, in UTC, of the second planned run after a moment. Not twice a fixed interval: a schedule of working days
+    has a weekend in it."""
+    planned = CronSim(schedule.cron, moment.astimezone(ZoneInfo(schedule.time_zone)))
+    *_, second = islice(planned, 2)
+    return second.astimezone(UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -129,19 +129,27 @@ def _counts(pair: Body) -> Iterator[RenderableType]:
 
 
 def _plan(pair: Body) -> Iterator[RenderableType]:
-    for (direction, name, action, why), rows in groupby(pair["plan"], _of_the_plan):
-        yield Text(f"{action} {name} ({direction}): {why}" if direction else f"{name}: {why}", style="bold")
-        for row in rows:
-            yield from (f"  {row['field']}: {_held(row['from'])} -> {_held(row['to'])}",) if row["field"] else ()
+    for direction, rows in groupby(pair["plan"], lambda row: row["direction"]):
+        yield Text((direction or "read from neither side").replace("_to_", " to "), style="bold")
+        yield _rows_of_plan(rows)
     if pair["plan_more"]:
         yield f"and {pair['plan_more']} more rows"
     yield f"it would be billed: {_billed(pair['forecast'], pair['forecast_cost'])}"
 
 
-def _of_the_plan(row: Body) -> tuple[str, ...]:
+def _rows_of_plan(rows: Iterable[Body]) -> Table:
+    table = _table("record", "field", "from", "to", "why")
+    for name, same in groupby(rows, _of_the_plan):
+        for number, row in enumerate(same):
+            values = (_held(row["from"]), _held(row["to"])) if row["field"] or row["to"] else ("", "")
+            table.add_row("" if number else name, row["field"] or "", *values, _time(row["why"]))
+    return table
+
+
+def _of_the_plan(row: Body) -> str:
     tenant = f" of {row['tenant']}" if row["tenant"] else ""
     name = f"{row['entity']} {row['key']}{tenant}" if row["key"] is not None else row["id"]
-    return row["direction"] or "", name, row["action"], _time(row["why"])
+    return f"leave {name}" if row["action"] == "none" else f"{row['action']} {name}"
 
 
 def _billed(billed: Body, cost: Body) -> str:
@@ -167,6 +175,25 @@ def health(body: Body) -> Iterator[RenderableType]:
             yield f"{tenant}: " + ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in figures.items())
         for each in pair["problems"]:
             yield Text.assemble((f"{each['code']}: {each['message']}", "yellow"), f"\n  {each['cure']}")
+
+
+def status(body: Body) -> Iterator[RenderableType]:
+    """Show every pair in one table: what waits on each side, since when, and what needs somebody."""
+    table = _table("pair", "state", "waiting", "oldest", "last success", "conflicts", "dead letters")
+    for name, pair in body["result"]["pairs"].items():
+        waiting = "\n".join(f"{peer} {_pending(pair, peer)}" for peer in pair["sides"])
+        oldest = min((each["oldest_pending_at"] for each in pair["peers"].values() if each["oldest_pending_at"]), default=None)
+        success = (pair["last_run"] or {}).get("succeeded_at")
+        state = Text(", ".join(each["code"] for each in pair["problems"]), style="yellow") if pair["problems"] else "all is well"
+        figures = (str(pair["open_conflicts"]), str(pair["dead_letters"]))
+        table.add_row(name, state, waiting, _time(oldest), _time(success), *figures)
+    yield table
+    if body["errors"]:
+        yield "`./bothways health` says what each trouble is, and what to do"
+
+
+def _pending(pair: Body, peer: str) -> str:
+    return str(pair["peers"][peer]["pending"]) if peer in pair["peers"] else "(no answer)"
 
 
 def statistics(told: Body) -> Iterator[RenderableType]:

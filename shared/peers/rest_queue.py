@@ -166,6 +166,13 @@ class RestQueue:
         """Return all that the backend keeps of a record, as JSON; None if it offers no such call: it is beyond the contract."""
         return self._beyond("about/", record)
 
+    def models(self) -> Any:
+        """Return which entities and fields the backend syncs, as JSON; None if it does not tell: it is beyond the contract."""
+        try:
+            return self._call("GET", "models/")
+        except NotOffered:
+            return None
+
     def _beyond(self, path: str, record: RecordId) -> Any:
         body = json.dumps({"entity": record.entity, "tenant": record.tenant, "keys": [record.key]})
         try:
@@ -291,7 +298,7 @@ class RestQueue:
             raise TerminalBatch(
                 f"{at}: answered {status}; the token (or its signing key) is wrong or may not do this; mend it on either side"
             )
-        if status == 404 and path in {"records/", "digest/", "erase/", "about/"}:
+        if status == 404 and path in {"records/", "digest/", "erase/", "about/", "models/"}:
             raise NotOffered(f"{at}: answered 404, so it does not offer this; without whole records there is no reconcile")
         if status == 413:
             raise TooLarge(f"{at}: answered 413, the request or its answer is too large; lower limits.page_size")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from shared import service, shown, wiring
-from shared.bar import Told, bar
+from shared.bar import Told, bar, busy
 from shared.callers import Caller, Role
 from shared.decision import Decision
 from shared.errors import SyncError
@@ -317,7 +317,7 @@ def replay(
         "by": by,
         "allow_mass_delete": allow_mass_delete,
     }
-    with working(as_json):
+    with working(as_json), busy("replaying"):
         _entity_known(entity)
         body, _ = service.replay_asked(service.ReplayRequest.model_validate(asked), new_call())
     show(body, as_json, shown.replayed)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from shared import service
+from shared.bar import busy
 from shared.cli import EXIT_CODES, EntityName, Json, Key, Tenant, app, new_call
 from shared.privacy import Erasure, Subject
 from shared.terminal import RUNNING, show, working
@@ -30,7 +31,7 @@ def erase(
 
     It is deleted on both sides, and its values go from queues, conflicts, dead letters and tombstones. Prints a receipt.
     """
-    with working(as_json):
+    with working(as_json), busy("erasing"):
         asked = Erasure(entity=entity, key=key, tenant=tenant, reason=reason, by=by)
         body, status = service.erase_asked(asked, new_call())
     show(body["result"]["receipt"], as_json, _receipt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -190,6 +191,20 @@ def status(body: Body) -> Iterator[RenderableType]:
     yield table
     if body["errors"]:
         yield "`./bothways health` says what each trouble is, and what to do"
+
+
+STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "not checked": "dim"}
+
+
+def doctor(found: Sequence[Body]) -> Iterator[RenderableType]:
+    """Show what the doctor found, a line each, with a cure below what needs one."""
+    table = _table("", "check", "found")
+    for each in found:
+        cure = f"\n  cure: {each['cure']}" if each["cure"] else ""
+        table.add_row(Text(each["state"], style=STYLES[each["state"]]), each["check"], each["message"] + cure)
+    yield table
+    counts = Counter(str(each["state"]) for each in found)
+    yield ", ".join(f"{number} {state}" for state, number in counts.items())
 
 
 def _pending(pair: Body, peer: str) -> str:

@@ -42,10 +42,25 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def config_path() -> Path:
+    """Return where sync.yaml lies: what SYNC_CONFIG names, or beside the library."""
+    return Path(os.environ.get("SYNC_CONFIG") or Path(__file__).parent.parent / "sync.yaml")
+
+
 @cache
 def settings() -> Settings:
-    """Return what sync.yaml says: the file that SYNC_CONFIG names, or the one beside the library."""
-    return load(Path(os.environ.get("SYNC_CONFIG") or Path(__file__).parent.parent / "sync.yaml"))
+    """Return what sync.yaml says."""
+    return load(config_path())
+
+
+def emulator() -> str | None:
+    """Return the HOST:PORT of the Firestore emulator that stands for Firestore, if one does."""
+    return os.environ.get("FIRESTORE_EMULATOR_HOST") or None
+
+
+def functions_url() -> str | None:
+    """Return what the functions' addresses begin with, where that is told."""
+    return os.environ.get("FUNCTIONS_URL") or None
 
 
 @cache

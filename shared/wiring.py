@@ -65,13 +65,18 @@ def functions_url() -> str | None:
 
 @cache
 def secrets() -> Secrets:
-    """Return the project's secrets; a local server's where SECRET_MANAGER_HOST names one."""
+    """Return the project's secrets."""
+    return secrets_of(project())
+
+
+def secrets_of(project: str) -> Secrets:
+    """Return a project's secrets; a local server's where SECRET_MANAGER_HOST names one."""
     from google.cloud.secretmanager import SecretManagerServiceClient
     from google.cloud.secretmanager_v1.services.secret_manager_service.transports import SecretManagerServiceGrpcTransport
 
     host = os.environ.get("SECRET_MANAGER_HOST")
     transport = SecretManagerServiceGrpcTransport(channel=_insecure(host)) if host else None
-    return Secrets(project(), SecretManagerServiceClient(transport=transport), now)
+    return Secrets(project, SecretManagerServiceClient(transport=transport), now)
 
 
 def secret(named: str) -> Callable[[], str]:
@@ -138,20 +143,26 @@ def project() -> str:
 
 @cache
 def documents() -> Firestore:
-    """Return Firestore, or the emulator that FIRESTORE_EMULATOR_HOST names."""
+    """Return Firestore."""
+    spec = _firestore_spec(settings())
+    return firestore_at(spec.project, spec.database)
+
+
+def firestore_at(project: str, database: str = "(default)") -> Firestore:
+    """Return a project's Firestore, or the emulator that FIRESTORE_EMULATOR_HOST names."""
     from google.auth.exceptions import DefaultCredentialsError
     from google.cloud.firestore_v1.services.firestore import FirestoreClient
     from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 
-    spec, host = _firestore_spec(settings()), os.environ.get("FIRESTORE_EMULATOR_HOST")
+    host = emulator()
     if not host:
         try:
-            return Firestore(FirestoreClient(), spec.project, spec.database, ramp=Ramp())
+            return Firestore(FirestoreClient(), project, database, ramp=Ramp())
         except DefaultCredentialsError:
             hint = "run `gcloud auth application-default login`, or name an emulator in FIRESTORE_EMULATOR_HOST"
-            raise TerminalBatch(f"there are no credentials for Firestore of project {spec.project!r} here; {hint}") from None
+            raise TerminalBatch(f"there are no credentials for Firestore of project {project!r} here; {hint}") from None
     client = FirestoreClient(transport=FirestoreGrpcTransport(channel=_insecure(host)))
-    return Firestore(client, spec.project, spec.database, [("authorization", "Bearer owner")])
+    return Firestore(client, project, database, [("authorization", "Bearer owner")])
 
 
 def _insecure(host: str) -> Any:
@@ -245,6 +256,11 @@ def _peer(name: str, pair: str) -> Peer:
             quota=documents().quota,
         )
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
+
+
+def backend_at(url: str, token: Callable[[], str]) -> RestQueue:
+    """Return a backend that no sync.yaml names yet, to be asked what it syncs."""
+    return RestQueue("django", url, {}, token, backoff=Backoff(1))
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

@@ -27,6 +27,7 @@ MAX_WRITES = 500
 MAX_BYTES = 3_500_000
 """Of one request. The emulator's limit is 4 MiB, production's 10; a single document is 1 MiB at most."""
 CALL_SECONDS = 60.0
+STREAMS = frozenset({"batch_get_documents", "run_query", "run_aggregation_query", "list_collection_ids"})
 PASSING = (exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
 
 
@@ -160,6 +161,10 @@ class Firestore:
             query["start_at"] = {"values": [{"reference_value": f"{self.root}/{collection}/{after}"}], "before": False}
         return self._query(parent, query)
 
+    def collections(self) -> list[str]:
+        """Return the names of the collections that lie at the top, up to 300."""
+        return sorted(self._call("list_collection_ids", {"parent": self.root, "page_size": 300}))
+
     def count(self, collection: str, equal: Mapping[str, Native]) -> int:
         """Return how many documents of a collection have these values."""
         return int(self._aggregate(collection, equal_filters(equal), {"n": {"count": {}}})["n"].integer_value)
@@ -219,7 +224,7 @@ class Firestore:
         try:
             method = getattr(self.client, name)
             answer = method(request=request, retry=self._retry, timeout=CALL_SECONDS, metadata=self.metadata)
-            return list(answer) if name in {"batch_get_documents", "run_query", "run_aggregation_query"} else answer
+            return list(answer) if name in STREAMS else answer
         except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
             self._note(error)
             _translate(error, name)

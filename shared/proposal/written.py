@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from shared.proposal.seen import SeenEntity, SeenField
 
@@ -47,7 +50,7 @@ class Proposal:
 
     def text(self) -> str:
         """Return the file."""
-        head = HEAD.format(url=json.dumps(self.url), token=self.token, project=json.dumps(self.project), pair=self.pair)
+        head = HEAD.format(url=_scalar(self.url), token=self.token, project=_scalar(self.project), pair=self.pair)
         return head + "".join(f"{line}\n" for entity in self.entities for line in _entity(entity))
 
     def unsure(self) -> list[str]:
@@ -91,4 +94,8 @@ def _one_line(text: str) -> str:
 
 
 def _scalar(value: Any) -> str:
-    return value if isinstance(value, str) and PLAIN.fullmatch(value) else json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if PLAIN.fullmatch(value):
+        return value
+    return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=sys.maxsize).rstrip("\n")

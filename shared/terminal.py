@@ -96,7 +96,7 @@ def show(body: Any, as_json: bool, tables: Callable[[Any], Iterable[RenderableTy
 
 def known_name(kind: str, name: str, there: Iterable[str]) -> str:
     """Return a name that is there; anything else ends the program, with a guess at what was meant."""
-    names = list(there)
+    names = list(map(str, there))
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, 1)

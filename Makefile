@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
+.PHONY: help demo up check test simulate simulate-selftest simulate-sweep bench docs lint lock audit clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -44,6 +44,9 @@ lint: venv  ## linters and types only
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	cd backend && ../$(PY) -m mypy
+
+docs: venv  ## write docs/command-line.md anew, from the commands
+	@$(PY) -m local.command_line > docs/.command-line && mv docs/.command-line docs/command-line.md
 
 lock: venv  ## pin what the requirements*.in ask for, with hashes, and list the licences
 	@sh local/lock.sh

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,14 +13,12 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from shared import service, shown, wiring
-from shared.bar import Told, bar, busy
+from shared.bar import Told, bar
 from shared.callers import Caller, Role
-from shared.decision import Decision
 from shared.errors import SyncError
 from shared.explain import known, tell
 from shared.facts import gather
 from shared.model import RecordId
-from shared.resolve import resolve as decide
 from shared.rollups import by_day
 from shared.statistics import told_of_days
 from shared.terminal import FAILED, NEEDS_SOMEBODY, RUNNING, USAGE, VERBOSE, fail, known_name, show, variables, working
@@ -89,7 +86,8 @@ def _settings(
             os.environ.update(variables(env))
 
 
-def _entity_known(name: str | None) -> None:
+def entity_known(name: str | None) -> None:
+    """End the program if sync.yaml names no such entity."""
     if name is not None:
         known_name("entity", name, (entity for pair in wiring.settings().pairs.values() for entity in pair.entities))
 
@@ -107,7 +105,7 @@ def explain(entity: EntityName, key: Key, tenant: Tenant = None, as_json: Json =
     Who wrote what and when, what became of it and why, and how the record is now on both sides.
     """
     with working(as_json):
-        _entity_known(entity)
+        entity_known(entity)
         settings = wiring.settings()
         pair = settings.pair_of(entity)
         tenants = settings.pairs[pair].entities[entity].tenants
@@ -136,7 +134,7 @@ def sync(
     """Carry over what waits in the queues."""
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "direction": direction, "dry_run": dry_run}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
-    run(service.sync_asked, service.SyncRequest, asked, as_json, bar("sync", lambda: waiting(pair)))
+    run_pairs(service.sync_asked, service.SyncRequest, asked, as_json, bar("sync", lambda: waiting(pair)))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -161,7 +159,7 @@ def reconcile(
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "dry_run": dry_run, "keys": key or None}
     asked |= {"mode": "quick" if quick else "full", "restart": restart, "repair": not report}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
-    run(service.reconcile_asked, service.ReconcileRequest, asked, as_json, bar("reconcile", lambda: None))
+    run_pairs(service.reconcile_asked, service.ReconcileRequest, asked, as_json, bar("reconcile", lambda: None))
 
 
 def waiting(named: str | None) -> int | None:
@@ -172,20 +170,20 @@ def waiting(named: str | None) -> int | None:
     return None
 
 
-def run(
+def run_pairs(
     work: Callable[[Asked, service.Call], service.Answer],
     kind: type[Asked],
     asked: dict[str, Any],
     as_json: bool,
-    progress: AbstractContextManager[Told],
+    progress: AbstractContextManager[Told] | None = None,
 ) -> None:
-    """Make a run, show what it did or would do, and end the program with the code for that."""
+    """Make a run of the pairs asked for, show what it did or would do, and end the program with the code for that."""
     with working(as_json):
         for entity in asked["entities"] or ():
-            _entity_known(entity)
+            entity_known(entity)
         pairs_named(asked["pair"])
         order = kind.model_validate(asked | {"entities": asked["entities"] or None})
-        with progress as told:
+        with progress or bar("running", lambda: None) as told:
             body, status = work(order, replace(new_call(), told=told))
     show(body, as_json, shown.runs)
     raise typer.Exit(_code(body, status))
@@ -232,94 +230,3 @@ def statistics(
         now, store, number = wiring.now(), wiring.store(), 366 if year else days
         told = {name: told_of_days(by_day(store, name, number, now), by_months=year) for name in pairs_named(pair)}
     show(told, as_json, shown.statistics)
-
-
-@app.command(epilog=EXIT_CODES)
-def dead_letters(pair: PairName = None, entity: Entity = None, most: Most = 100, as_json: Json = False) -> None:
-    """List refused changes, and why they were."""
-    with working(as_json):
-        _entity_known(entity)
-        pairs = pairs_named(pair)
-        wanted = {"entity": entity} if entity else {}
-        found = [shown.letter(each) for name in pairs for each in wiring.store().letters(name, wanted, most)]
-    show(found, as_json, shown.letters)
-
-
-@app.command(epilog=EXIT_CODES)
-def conflicts(
-    pair: PairName = None,
-    entity: Entity = None,
-    open_only: Annotated[bool, typer.Option("--open", help="Only those that wait for somebody's decision.")] = False,
-    most: Most = 100,
-    as_json: Json = False,
-) -> None:
-    """List conflicts of the last 30 days.
-
-    With both values, which of them stands, and by which rule.
-    """
-    with working(as_json):
-        _entity_known(entity)
-        pairs = pairs_named(pair)
-        wanted = ({"entity": entity} if entity else {}) | ({"status": "open"} if open_only else {})
-        found = [shown.conflict(each) for name in pairs for each in wiring.store().conflicts(name, wanted, most)]
-    show(found, as_json, shown.conflicts)
-
-
-@app.command(epilog=EXIT_CODES)
-def resolve(
-    id: Annotated[str, typer.Argument(metavar="CONFLICT-ID", help="As `conflicts` and `explain` name it.")],
-    keep: Annotated[str, typer.Option("--keep", metavar="local|incoming|value", help="A side, or a value of your own.")],
-    value: Annotated[str | None, typer.Option("--value", metavar="JSON", help="The value, with --keep value.")] = None,
-    note: Annotated[str | None, typer.Option("--note", help="Why, for whoever asks later.")] = None,
-    by: Annotated[str, typer.Option("--by", envvar="USER", help="Who decides it.")] = "operator",
-    again: Annotated[bool, typer.Option("--again", help="Decide anew what somebody has decided.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Decide a conflict, by a newer write to both sides.
-
-    What was settled by a rule can be brought back by keeping the other side.
-    """
-    asked: dict[str, Any] = {"id": id, "keep": keep, "note": note, "by": by, "again": again}
-    with working(as_json):
-        given = {} if value is None else {"value": _json(value)}
-        done = decide(wiring.pairs(), wiring.store(), wiring.now, wiring.log(), Decision.model_validate(asked | given))
-    show(done, as_json, shown.resolved)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        fail(f"--value is no JSON; a text stands in quotes: --value '{json.dumps('Anna')}'", USAGE)
-
-
-@app.command(epilog=EXIT_CODES)
-def replay(
-    id: Annotated[str | None, typer.Option("--id", help="The letter with this id, as `dead-letters` lists it.")] = None,
-    entity: Entity = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Only those that were refused for this reason.")] = None,
-    pair: PairName = None,
-    most: Most = 100,
-    by: Annotated[str, typer.Option("--by", envvar="USER", help="Who asks for it, for sync_audit.")] = "operator",
-    allow_mass_delete: Plan = None,
-    as_json: Json = False,
-) -> None:
-    """Try refused changes once more.
-
-    After their cause was mended. Name them by id, entity or reason. What was superseded since overwrites nothing.
-    """
-    asked = {
-        "id": id,
-        "entity": entity,
-        "reason": reason,
-        "pair": pair,
-        "max": most,
-        "by": by,
-        "allow_mass_delete": allow_mass_delete,
-    }
-    with working(as_json), busy("replaying"):
-        _entity_known(entity)
-        body, _ = service.replay_asked(service.ReplayRequest.model_validate(asked), new_call())
-    show(body, as_json, shown.replayed)
-    done = all(each["outcome"] in {"replayed", "superseded"} for each in body["result"]["letters"])
-    raise typer.Exit(0 if done else NEEDS_SOMEBODY)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import typer
 from rich.console import RenderableType
+from rich.text import Text
 
 from shared.bar import busy
 from shared.cli import EXIT_CODES, Json, app
@@ -15,10 +17,11 @@ from shared.doctor.deployed import Deployed
 from shared.doctor.examination import examined
 from shared.doctor.finding import State
 from shared.errors import TerminalBatch
-from shared.shown import doctor as table
+from shared.shown import columns
 from shared.terminal import FAILED, NEEDS_SOMEBODY, show, working
 
 __all__ = ["app"]
+STYLES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "red", State.SKIPPED: "dim"}
 
 
 @app.command(epilog=EXIT_CODES)
@@ -36,8 +39,15 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _shown(body: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Show a line for each check, with a cure below what needs one."""
     checks: Sequence[Mapping[str, Any]] = body["checks"]
-    return table(checks)
+    table = columns("", "check", "found")
+    for each in checks:
+        cure = f"\n  cure: {each['cure']}" if each["cure"] else ""
+        table.add_row(Text(each["state"], style=STYLES[each["state"]]), each["check"], each["message"] + cure)
+    yield table
+    counts = Counter(str(each["state"]) for each in checks)
+    yield ", ".join(f"{number} {state}" for state, number in counts.items())
 
 
 def _look(project: str) -> Deployed:

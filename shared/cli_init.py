@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import requests
 import typer
-import yaml
 from rich.console import RenderableType
 
 from shared import wiring
@@ -19,15 +16,12 @@ from shared.cli import EXIT_CODES, Json, app
 from shared.config import parse
 from shared.doctor.files import RULES, TRACKER, rules, trackers
 from shared.doctor.finding import State
-from shared.errors import BadRequest
-from shared.peers.documents import Firestore
-from shared.proposal import backends, documents, matching
+from shared.proposal.looking import Asked, Looking
 from shared.proposal.seen import SeenEntity
 from shared.proposal.written import Proposal
 from shared.terminal import USAGE, fail, known_name, show, working
 
 __all__ = ["app"]
-SECONDS = 30
 Url = Annotated[
     str | None, typer.Option("--url", envvar="DJANGO_URL", help="Where the REST queue is mounted; asked for if missing.")
 ]
@@ -45,20 +39,6 @@ TokenSecret = Annotated[str, typer.Option("--token-secret", help="The secret tha
 Sample = Annotated[int, typer.Option("--sample", min=0, max=500, help="Look at so many documents of each collection; billed.")]
 Output = Annotated[Path | None, typer.Option("--output", help="The file to write, instead of the sync.yaml in use.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What init was told."""
-
-    url: str
-    project: str
-    page: str | None
-    entities: Sequence[str]
-    places: Mapping[str, str]
-    token: Path | None
-    secret: str
-    sample: int
 
 
 @app.command(epilog=EXIT_CODES)
@@ -88,14 +68,23 @@ def init(
         ask = sys.stdin.isatty() and not as_json
         where = _answer(url, "Where is the backend's REST queue mounted (its address)?", "--url", ask)
         google = _answer(project, "Which Google Cloud project?", "--project", ask)
-        asked = Asked(where, google, openapi, entity or (), _places(collection), token_file, token_secret, sample)
+        asked = Asked(where, google, openapi, _places(collection), token_file, token_secret, sample)
         with busy("looking at both sides"):
-            proposal = Proposal(where, token_secret, google, pair, _proposed(asked))
+            looking = Looking(asked)
+            chosen = _chosen(looking.entities, entity or (), asked.places)
+            proposal = Proposal(where, token_secret, google, pair, looking.placed(chosen))
         text = proposal.text()
         parse(text, f"the proposal for {file.name}", {})
-        file.write_text(text, encoding="utf-8")
+        _write(file, text)
         body = _body(file, proposal)
     show(body, as_json, _shown)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"{file} cannot be written ({error.strerror}); --output FILE writes another")
 
 
 def _answer(given: str | None, question: str, flag: str, ask: bool) -> str:
@@ -111,57 +100,13 @@ def _places(given: Sequence[str] | None) -> dict[str, str]:
     return {name: path for name, _, path in pairs}
 
 
-def _proposed(asked: Asked) -> list[SeenEntity]:
-    """Return the entities with their places and names in Firestore."""
-    firestore = wiring.firestore_at(asked.project)
-    there = [name for name in firestore.collections() if not name.startswith("sync_")]
-    told = _of_backend(asked)
-    if told is None:
-        found = [documents.guessed(name, _sampled(firestore, name, asked.sample)) for name in there]
-        return _chosen([each for each in found if each.fields], asked)
-    chosen = _chosen(told, asked)
-    samples = {name: _sampled(firestore, name, asked.sample) for name in matching.wanted(chosen, asked.places, there)}
-    return matching.related([matching.matched(each, samples, asked.places.get(each.name)) for each in chosen])
-
-
-def _of_backend(asked: Asked) -> list[SeenEntity] | None:
-    """Return what is told of the models; None if neither a page was named nor the backend tells."""
-    if asked.page is not None:
-        return backends.of_openapi(_page(asked.page))
-    told = wiring.backend_at(asked.url, lambda: _token(asked)).models()
-    return None if told is None else backends.of_models(told)
-
-
-def _token(asked: Asked) -> str:
-    if asked.token is None:
-        return wiring.secrets_of(asked.project).get(asked.secret)
-    try:
-        return asked.token.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"--token-file: {asked.token} cannot be read ({type(error).__name__})") from None
-
-
-def _page(place: str) -> Any:
-    try:
-        if place.startswith(("http://", "https://")):
-            answer = requests.get(place, timeout=SECONDS)
-            answer.raise_for_status()
-            return yaml.safe_load(answer.text)
-        return yaml.safe_load(Path(place).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, requests.RequestException, yaml.YAMLError) as error:
-        raise BadRequest(f"--openapi: {place} cannot be read as JSON or YAML ({type(error).__name__})") from None
-
-
-def _sampled(firestore: Firestore, collection: str, number: int) -> list[documents.Document]:
-    return [each.fields for each in firestore.query(collection, {}, limit=number)] if number else []
-
-
-def _chosen(found: Sequence[SeenEntity], asked: Asked) -> list[SeenEntity]:
+def _chosen(found: Sequence[SeenEntity], wanted: Sequence[str], placed: Iterable[str]) -> list[SeenEntity]:
+    """Return the entities that are wanted, all if none are named; ends the program where there is no such one."""
     there = [each.name for each in found]
     if not there:
         fail("nothing was found to sync: neither the backend nor Firestore tells of any entity")
-    names = [known_name("entity", each, there) for each in asked.entities] or there
-    for each in asked.places:
+    names = [known_name("entity", each, there) for each in wanted] or there
+    for each in placed:
         known_name("entity", each, names)
     return [each for each in found if each.name in names]
 

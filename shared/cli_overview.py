@@ -20,7 +20,7 @@ from shared.cli import (
     app,
     new_call,
     pairs_named,
-    run,
+    run_pairs,
     waiting,
 )
 from shared.terminal import NEEDS_SOMEBODY, show, working
@@ -65,4 +65,4 @@ def plan(
     """
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "direction": direction, "dry_run": True}
     asked |= {"max_changes": max_changes, "max_billed": max_billed}
-    run(service.sync_asked, service.SyncRequest, asked, as_json, bar("plan", lambda: waiting(pair)))
+    run_pairs(service.sync_asked, service.SyncRequest, asked, as_json, bar("plan", lambda: waiting(pair)))

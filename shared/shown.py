@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -51,10 +50,10 @@ def _held(held: Body | None) -> str:
     return f"{held['characters']} characters" if "characters" in held else "(deleted)"
 
 
-def _table(*columns: str) -> Table:
+def columns(*names: str) -> Table:
     """Return a table without lines."""
-    table = Table(box=None, show_header=any(columns), padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
+    table = Table(box=None, show_header=any(names), padding=(0, 2, 0, 0), header_style="bold")
+    for name in names:
         table.add_column(name, overflow="fold")
     return table
 
@@ -64,7 +63,7 @@ def story(told: Body) -> Iterator[RenderableType]:
     record = told["record"]
     tenant = f" of {record['tenant']}" if record["tenant"] else ""
     yield Text(f"{record['entity']} {record['key']}{tenant}: {told['state']}", style="bold")
-    events = _table("when (UTC)", "what")
+    events = columns("when (UTC)", "what")
     for each in told["events"]:
         events.add_row(_time(each["at"]), Text.assemble((_headline(each), "bold"), "\n", _time(each["fate"])))
     yield ""
@@ -84,7 +83,7 @@ def _headline(event: Body) -> str:
 
 
 def _fields_now(fields: Sequence[Body]) -> Table:
-    table = _table("field", "now", "since (UTC)", "by")
+    table = columns("field", "now", "since (UTC)", "by")
     for each in fields:
         held = list(each["held"].items())
         alike = each["state"] == "equal" and len({value["stamp"] for _, value in held}) == 1
@@ -121,7 +120,7 @@ def runs(body: Body) -> Iterator[RenderableType]:
 
 
 def _counts(pair: Body) -> Iterator[RenderableType]:
-    table = _table("", *pair["directions"])
+    table = columns("", *pair["directions"])
     for word in COUNTS:
         table.add_row(word.replace("_", " "), *(str(tally[word]) for tally in pair["directions"].values()))
     yield table
@@ -139,7 +138,7 @@ def _plan(pair: Body) -> Iterator[RenderableType]:
 
 
 def _rows_of_plan(rows: Iterable[Body]) -> Table:
-    table = _table("record", "field", "from", "to", "why")
+    table = columns("record", "field", "from", "to", "why")
     for name, same in groupby(rows, _of_the_plan):
         for number, row in enumerate(same):
             values = (_held(row["from"]), _held(row["to"])) if row["field"] or row["to"] else ("", "")
@@ -165,7 +164,7 @@ def health(body: Body) -> Iterator[RenderableType]:
         word = "done" if last and last["success"] else "failed"
         ended = f"{word} {_time(last['completed_at'])}, {last['run_id']}" if last else "none yet"
         yield Text(f"pair {name}: {'needs somebody' if pair['problems'] else 'all is well'}", style="bold")
-        table = _table("", "waiting", "refused", "oldest", "clock")
+        table = columns("", "waiting", "refused", "oldest", "clock")
         for peer, status in pair["peers"].items():
             figures = (str(status["pending"]), str(status["failed"]), _time(status["oldest_pending_at"]), _time(status["clock"]))
             table.add_row(peer, *figures)
@@ -180,7 +179,7 @@ def health(body: Body) -> Iterator[RenderableType]:
 
 def status(body: Body) -> Iterator[RenderableType]:
     """Show every pair in one table: what waits on each side, since when, and what needs somebody."""
-    table = _table("pair", "state", "waiting", "oldest", "last success", "conflicts", "dead letters")
+    table = columns("pair", "state", "waiting", "oldest", "last success", "conflicts", "dead letters")
     for name, pair in body["result"]["pairs"].items():
         waiting = "\n".join(f"{peer} {_pending(pair, peer)}" for peer in pair["sides"])
         oldest = min((each["oldest_pending_at"] for each in pair["peers"].values() if each["oldest_pending_at"]), default=None)
@@ -193,20 +192,6 @@ def status(body: Body) -> Iterator[RenderableType]:
         yield "`./bothways health` says what each trouble is, and what to do"
 
 
-STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "not checked": "dim"}
-
-
-def doctor(found: Sequence[Body]) -> Iterator[RenderableType]:
-    """Show what the doctor found, a line each, with a cure below what needs one."""
-    table = _table("", "check", "found")
-    for each in found:
-        cure = f"\n  cure: {each['cure']}" if each["cure"] else ""
-        table.add_row(Text(each["state"], style=STYLES[each["state"]]), each["check"], each["message"] + cure)
-    yield table
-    counts = Counter(str(each["state"]) for each in found)
-    yield ", ".join(f"{number} {state}" for state, number in counts.items())
-
-
 def _pending(pair: Body, peer: str) -> str:
     return str(pair["peers"][peer]["pending"]) if peer in pair["peers"] else "(no answer)"
 
@@ -215,7 +200,7 @@ def statistics(told: Body) -> Iterator[RenderableType]:
     """Show what the runs of each pair came to, by day or by month."""
     for name, pair in told.items():
         yield Text(f"pair {name}", style="bold")
-        table = _table("", "runs", "went through", "changes", "p50 s", "p95 s", "cost")
+        table = columns("", "runs", "went through", "changes", "p50 s", "p95 s", "cost")
         for period, each in [*pair["periods"].items(), ("all", pair["all"])]:
             rate = "-" if each["success_rate"] is None else f"{each['success_rate']:.1%}"
             times = ("-" if each[share] is None else f"{each[share]:.2f}" for share in ("p50_seconds", "p95_seconds"))

@@ -57,7 +57,7 @@ def working(as_json: bool = False) -> Iterator[None]:
     try:
         with redirect_stdout(sys.stderr if VERBOSE.get() else io.StringIO()):
             yield
-    except typer.Exit:
+    except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
         message, code = _told(error)

@@ -45,7 +45,7 @@ def answering(peer: Peer, scope: Scope, now: Callable[[], datetime], apart: floa
 
 def may_sync(backend: RestQueue, scope: Scope) -> Iterator[Finding]:
     """Yield whether the token may do more than look, by a look at the queue's first entry. Raises as the peer does."""
-    for _ in backend.changes(replace(scope, page_size=1)):
+    for _ in backend.changes(replace(scope, entities=(), page_size=1)):
         break
     yield ok("token", f"{backend.name} lets the token read the queue")
 

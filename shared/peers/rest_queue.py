@@ -25,7 +25,7 @@ from shared.breaker import Breaker
 from shared.canonical import BUCKETS, bucket_of
 from shared.digests import Digest, Hashed
 from shared.errors import TerminalBatch, TerminalRecord, Transient
-from shared.mapping import Entity
+from shared.mapping import Entity, Type
 from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, parse_instant
 from shared.policy import Mode
 from shared.quota import Quota
@@ -169,7 +169,7 @@ class RestQueue:
     def models(self) -> Any:
         """Return which entities and fields the backend syncs, as JSON; None if it does not tell: it is beyond the contract."""
         try:
-            return self._call("GET", "models/")
+            return self._expect(self._call("GET", "models/"), "models/", _models)
         except NotOffered:
             return None
 
@@ -329,6 +329,16 @@ def _digests(body: Any) -> list[Digest]:
         raise ValueError
     nothing = Digest()
     return [told.get(bucket, nothing) for bucket in range(BUCKETS)]
+
+
+def _models(body: Any) -> Any:
+    """Return what was told if it is of the form that backend/ tells it in."""
+    for each in body["results"]:
+        named = [each["entity"], each["key"], body["contract"], *(field["name"] for field in each["fields"])]
+        kinds = [Type(field["type"]) for field in each["fields"]]
+        if not kinds or not all(isinstance(name, str) for name in named) or not isinstance(each["has_tenants"], bool):
+            raise ValueError
+    return body
 
 
 def _status(body: Any) -> Status:

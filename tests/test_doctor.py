@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,17 @@ from deploying.trees import real as real_gcloud
 from real import Real
 from test_cli import Terminal, documents, terminal
 
+from local.backend import Backend
 from local.bundle import ROOT
 from scheduler.deployment import state
+from shared import wiring
 from shared.config import parse
 from shared.doctor import deployed, files, machine, models, queues, reaching
 from shared.doctor.deployed import Deployed
 from shared.doctor.finding import State
 from shared.errors import TerminalBatch, Transient
+from shared.model import Scope
+from shared.peers.rest_queue import RestQueue
 
 __all__ = ["terminal"]
 ENVIRONMENT = {"DJANGO_URL": "http://x", "GOOGLE_CLOUD_PROJECT": "demo"}
@@ -186,6 +192,33 @@ def test_the_real_gcloud_tells_what_is_deployed(tmp_path: Path, monkeypatch: pyt
 
 
 # The real thing
+
+
+@pytest.mark.stack
+def test_whether_the_backend_insists_on_signed_requests_is_found_out(real: Real, tmp_path: Path) -> None:
+    lax, scope = real.peer(()), Scope("members", ())
+    [unsigned] = reaching.signed(lax, scope)
+    assert "are not signed" in unsigned.message
+    [both] = reaching.signed(replace(lax, signing_key=lambda: "k"), scope)
+    assert (both.state, "not signed too" in both.message) == (State.WARNING, True)
+    keys = {"SYNC_QUEUE_SIGNING_KEYS": "k"}
+    with Backend(tmp_path / "b", token="t" * 20, secret_key="s" * 50, env=keys) as strict:
+        peer = RestQueue("django", strict.url, {}, lambda: "t" * 20, lambda: "k")
+        [good] = reaching.signed(peer, scope)
+        assert (good.state, good.message) == (State.OK, "django takes signed requests only")
+
+
+@pytest.mark.stack
+def test_a_token_that_may_only_look_and_a_clock_that_is_off_are_told(real: Real) -> None:
+    assert real.stack.backend is not None
+    real.stack.backend.manage("sync_token", "looker", "--role", "viewer", "--stdin", given="only-looking-at-it")
+    looker = replace(real.peer(()), token=lambda: "only-looking-at-it")
+    scope = Scope("members", ("member",))
+    assert [each.state for each in reaching.answering(looker, scope, wiring.now, 60)] == [State.OK, State.OK]
+    with pytest.raises(TerminalBatch, match="403"):
+        list(reaching.may_sync(looker, scope))
+    [_, clock] = reaching.answering(looker, scope, lambda: wiring.now() - timedelta(minutes=5), 60)
+    assert (clock.state, clock.message) == (State.WARNING, "django is +300 s off ours; 60 s are let pass")
 
 
 def project(real: Real, terminal: Terminal, folder: Path, **env: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from stock import Stock
 
 from local.bundle import ROOT
+from local.emulator import Emulator
 from local.process import wait_until
 from shared.config import Settings, parse
 from shared.errors import BadRequest
@@ -222,6 +224,27 @@ def test_a_stock_django_project_goes_from_init_over_doctor_to_a_sync_both_ways(t
 
 
 @pytest.mark.stack
+def test_init_asks_on_a_terminal_for_what_it_was_not_told_and_takes_an_openapi_page(tmp_path: Path, emulator: Emulator) -> None:
+    page = {"openapi": "3.0.3", "components": {"schemas": {"Book": {"properties": {"id": {"type": "integer"}, "title": TEXT}}}}}
+    (tmp_path / "page.json").write_text(json.dumps(page))
+    file = tmp_path / "sync.yaml"
+    shell = Shell({"FIRESTORE_EMULATOR_HOST": emulator.host})
+    mine, its = pty.openpty()
+    command = [str(ROOT / "bothways"), "init", "--openapi", str(tmp_path / "page.json"), "--output", str(file)]
+    with os.fdopen(mine, "wb", buffering=0) as keyboard:
+        child = subprocess.Popen(command, env=shell.env, stdin=its, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        os.close(its)
+        keyboard.write(b"http://example.org/api/sync\ndemo-asked\n")
+        said, asked = child.communicate(timeout=60)
+    assert child.returncode == 0, asked
+    assert ("Where is the backend's REST queue mounted" in asked, "Which Google Cloud project?" in asked) == (True, True)
+    assert "no documents in books yet" in said
+    settings = parse(file.read_text(), "sync.yaml", {})
+    assert (settings.peers["django"].url, settings.peers["firestore"].project) == ("http://example.org/api/sync", "demo-asked")  # type: ignore[union-attr]
+    assert list(settings.pairs["main"].entities["book"].fields) == ["title"]
+
+
+@pytest.mark.stack
 def test_init_says_what_is_wrong_with_what_it_is_told(tmp_path: Path) -> None:
     with Stock(tmp_path) as stock:
         shell = Shell(stock.env | {"DJANGO_URL": stock.url})
@@ -231,5 +254,8 @@ def test_init_says_what_is_wrong_with_what_it_is_told(tmp_path: Path) -> None:
         assert "did you mean 'book'?" in shell("init", "--entity", "bok", code=2)
         assert "--collection is ENTITY=PATH" in shell("init", "--collection", "books", code=2)
         assert "cannot be read as JSON or YAML" in shell("init", "--openapi", str(tmp_path / "page"), code=2)
+        (tmp_path / "page").write_text('{"openapi": "3", "components": {"schemas": {"A": {"properties": {"a": 5, "b": 6}}}}}')
+        assert "is not built as OpenAPI pages are" in shell("init", "--openapi", str(tmp_path / "page"), code=2)
+        assert "cannot be written" in shell("init", "--output", str(tmp_path / "nowhere" / "sync.yaml"), code=1)
         assert shell.json("init", "--url", "http://127.0.0.1:9/x", code=1)["errors"][0]["exit_code"] == 1
         assert not (stock.place / "sync.yaml").exists()

@@ -201,9 +201,9 @@ def test_whether_the_backend_insists_on_signed_requests_is_found_out(real: Real,
     assert "are not signed" in unsigned.message
     [both] = reaching.signed(replace(lax, signing_key=lambda: "k"), scope)
     assert (both.state, "not signed too" in both.message) == (State.WARNING, True)
-    keys = {"SYNC_QUEUE_SIGNING_KEYS": "k"}
+    keys = {"SYNC_QUEUE_SIGNING_KEYS": "k" * 20}
     with Backend(tmp_path / "b", token="t" * 20, secret_key="s" * 50, env=keys) as strict:
-        peer = RestQueue("django", strict.url, {}, lambda: "t" * 20, lambda: "k")
+        peer = RestQueue("django", strict.url, {}, lambda: "t" * 20, lambda: "k" * 20)
         [good] = reaching.signed(peer, scope)
         assert (good.state, good.message) == (State.OK, "django takes signed requests only")
 

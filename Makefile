@@ -39,14 +39,14 @@ simulate-sweep: venv  ## every fault at every call of chosen scenarios, and pair
 bench: venv  ## speed and cost as ratios, measured side by side; ONLY=delta,idle some parts, BENCH=large all sizes
 	@BENCH=$(BENCH) $(PY) -m bench $(if $(ONLY),--only=$(ONLY))
 
+docs: venv  ## write docs/command-line.md anew, from the commands
+	@$(PY) -m local.command_line > docs/.command-line && mv docs/.command-line docs/command-line.md
+
 lint: venv  ## linters and types only
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	cd backend && ../$(PY) -m mypy
-
-docs: venv  ## write docs/command-line.md anew, from the commands
-	@$(PY) -m local.command_line > docs/.command-line && mv docs/.command-line docs/command-line.md
 
 lock: venv  ## pin what the requirements*.in ask for, with hashes, and list the licences
 	@sh local/lock.sh

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shared import wiring
-from shared.config import SECRET, RestQueueSpec, Settings
+from shared.config import SECRET, FirestoreSpec, RestQueueSpec, Settings
 from shared.doctor import deployed, files, machine, models, queues, reaching
 from shared.doctor.asking import rules_of_emulator, served
 from shared.doctor.deployed import Deployed
@@ -32,7 +32,7 @@ def examined(look: Look) -> Iterator[Finding]:
     except ConfigError as error:
         yield from (failed("configuration", each, f"mend it in {config.name}, or in the environment") for each in error.problems)
         return
-    yield ok("configuration", f"{config.name}: {len(settings.pairs)} pair(s), {len(_collections(settings))} entities")
+    yield ok("configuration", f"{config.name}: {len(settings.pairs)} pair(s), {len(_collections(settings))} collections")
     yield from reaching.secrets(_secrets(settings), lambda name: wiring.secrets().get(name))
     yield from _sides(settings)
     yield from _files(config.parent, settings)
@@ -90,7 +90,10 @@ def _files(root: Path, settings: Settings) -> Iterator[Finding]:
 
 
 def _collections(settings: Settings) -> dict[str, str]:
-    return {name: spec.collection for pair in settings.pairs.values() for name, spec in pair.entities.items()}
+    """Return the collection of each entity that Firestore holds."""
+    kept = {name for name, spec in settings.peers.items() if isinstance(spec, FirestoreSpec)}
+    pairs = [pair for pair in settings.pairs.values() if kept & {pair.left, pair.right}]
+    return {name: spec.collection for pair in pairs for name, spec in pair.entities.items()}
 
 
 def _patterns(settings: Settings) -> dict[str, str]:

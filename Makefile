@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ojs demo-agents demo-bakalari up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
+.PHONY: help demo demo-ojs demo-agents demo-bakalari up check test simulate simulate-selftest simulate-sweep bench docs lint lock audit clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -47,6 +47,9 @@ simulate-sweep: venv  ## every fault at every call of chosen scenarios, and pair
 
 bench: venv  ## speed and cost as ratios, measured side by side; ONLY=delta,idle some parts, BENCH=large all sizes
 	@BENCH=$(BENCH) $(PY) -m bench $(if $(ONLY),--only=$(ONLY))
+
+docs: venv  ## write docs/command-line.md anew, from the commands
+	@$(PY) -m local.command_line > docs/.command-line && mv docs/.command-line docs/command-line.md
 
 lint: venv  ## linters and types only
 	$(PY) -m ruff check .

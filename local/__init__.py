@@ -11,5 +11,7 @@ Rooms, each of which can be used alone:
     stack              all of them, in order                   < the above
     up, demo           commands                                < stack
     deployment         what deploy.sh deploys                  < bundle, triggers, functions
+    licences           what is deployed, and under which licences; docs/licences.md
+    command_line       docs/command-line.md, from the commands
     venv.sh, venv.py   what the Makefile sets .venv up with
 """

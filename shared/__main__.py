@@ -1,8 +1,9 @@
-"""`python -m shared`: the command line."""
+"""`python -m shared`: the command line, with all its commands."""
 
-from shared import cli_ojs, cli_privacy, cli_roles
+from shared import cli_decisions, cli_doctor, cli_init, cli_ojs, cli_overview, cli_privacy, cli_roles
 from shared.cli import app
 
-__all__ = ["cli_ojs", "cli_privacy", "cli_roles"]
+__all__ = ["app", "cli_decisions", "cli_doctor", "cli_init", "cli_ojs", "cli_overview", "cli_privacy", "cli_roles"]
 
-app(prog_name="bothways")
+if __name__ == "__main__":
+    app(prog_name="bothways")

@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from shared import service, shown, wiring
+from shared.bar import Told, bar
 from shared.callers import Caller, Role
-from shared.decision import Decision
+from shared.errors import SyncError
 from shared.explain import known, tell
 from shared.facts import gather
 from shared.model import RecordId
-from shared.resolve import resolve as decide
 from shared.rollups import by_day
 from shared.statistics import told_of_days
-from shared.terminal import FAILED, NEEDS_SOMEBODY, RUNNING, USAGE, fail, known_name, show, variables, working
+from shared.terminal import FAILED, NEEDS_SOMEBODY, RUNNING, USAGE, VERBOSE, fail, known_name, show, variables, working
 
 EXIT_CODES = (
-    "Exit codes: 0 all is well; 1 something failed, or is not there; 2 wrong usage; 3 done, but somebody must look (dead "
-    "letters, held deletes, health problems); 4 the pair is being synced by another run."
+    "Exit codes: 0 all is well; 1 something failed, or is not there; 2 wrong usage or configuration; 3 done, but somebody must "
+    "look (dead letters, held deletes, health problems, warnings); 4 the pair is being synced by another run."
 )
 app = typer.Typer(
     help="Keeps a Django-style backend and Firestore in step. " + EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 Asked = TypeVar("Asked", bound=service.RunRequest)
-EntityName = Annotated[str, typer.Argument(metavar="ENTITY", help="The kind of record, as sync.yaml names it.")]
+
+
+def _pairs_there() -> list[str]:
+    """Return what may stand where a pair is named, for the shell; nothing where sync.yaml cannot be read."""
+    with suppress(SyncError):
+        return list(wiring.settings().pairs)
+    return []
+
+
+def _entities_there() -> list[str]:
+    with suppress(SyncError):
+        return [entity for pair in wiring.settings().pairs.values() for entity in pair.entities]
+    return []
+
+
+EntityName = Annotated[
+    str, typer.Argument(metavar="ENTITY", help="The kind of record, as sync.yaml names it.", autocompletion=_entities_there)
+]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The record's key.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-PairName = Annotated[str | None, typer.Option("--pair", help="One pair instead of all.")]
+PairName = Annotated[str | None, typer.Option("--pair", help="One pair instead of all.", autocompletion=_pairs_there)]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="The record's tenant, where the entity has any.")]
-Entity = Annotated[str | None, typer.Option("--entity", help="Only those of this entity.")]
-Entities = Annotated[list[str] | None, typer.Option("--entity", help="Only this entity; may be given more than once.")]
+Entity = Annotated[str | None, typer.Option("--entity", help="Only those of this entity.", autocompletion=_entities_there)]
+Entities = Annotated[
+    list[str] | None,
+    typer.Option("--entity", help="Only this entity; may be given more than once.", autocompletion=_entities_there),
+]
 Direction = Annotated[str | None, typer.Option("--direction", help="One way only, such as django_to_firestore.")]
 Keys = Annotated[list[str] | None, typer.Option("--key", help="Only this record of the one --entity; may be repeated.")]
 Quick = Annotated[bool, typer.Option("--quick", help="By digests: a billed read for a thousand records; misses lost triggers.")]
@@ -58,17 +78,22 @@ def _settings(
     env: Annotated[
         Path | None, typer.Option("--env", metavar="FILE", help="Read environment variables from lines of NAME=VALUE first.")
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log's lines, on stderr.")] = False,
 ) -> None:
+    VERBOSE.set(verbose)
     if env is not None:
-        os.environ.update(variables(env))
+        with working():
+            os.environ.update(variables(env))
 
 
-def _entity_known(name: str | None) -> None:
+def entity_known(name: str | None) -> None:
+    """End the program if sync.yaml names no such entity."""
     if name is not None:
         known_name("entity", name, (entity for pair in wiring.settings().pairs.values() for entity in pair.entities))
 
 
-def _pairs(named: str | None) -> list[str]:
+def pairs_named(named: str | None) -> list[str]:
+    """Return the name of the pair asked for, or all; ends the program where there is no such pair."""
     there = wiring.settings().pairs
     return [known_name("pair", named, there)] if named else list(there)
 
@@ -79,8 +104,8 @@ def explain(entity: EntityName, key: Key, tenant: Tenant = None, as_json: Json =
 
     Who wrote what and when, what became of it and why, and how the record is now on both sides.
     """
-    with working():
-        _entity_known(entity)
+    with working(as_json):
+        entity_known(entity)
         settings = wiring.settings()
         pair = settings.pair_of(entity)
         tenants = settings.pairs[pair].entities[entity].tenants
@@ -109,7 +134,7 @@ def sync(
     """Carry over what waits in the queues."""
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "direction": direction, "dry_run": dry_run}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
-    run_pairs(service.sync_asked, service.SyncRequest, asked, as_json)
+    run_pairs(service.sync_asked, service.SyncRequest, asked, as_json, bar("sync", lambda: waiting(pair)))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -134,18 +159,32 @@ def reconcile(
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "dry_run": dry_run, "keys": key or None}
     asked |= {"mode": "quick" if quick else "full", "restart": restart, "repair": not report}
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
-    run_pairs(service.reconcile_asked, service.ReconcileRequest, asked, as_json)
+    run_pairs(service.reconcile_asked, service.ReconcileRequest, asked, as_json, bar("reconcile", lambda: None))
+
+
+def waiting(named: str | None) -> int | None:
+    """Return how many changes wait; None where that cannot be asked, which the run itself will say."""
+    with suppress(SyncError, KeyError):
+        pairs = [pair for name, pair in wiring.pairs().items() if named in {None, name}]
+        return sum(peer.pending(pair.scope) for pair in pairs for peer in (pair.left, pair.right))
+    return None
 
 
 def run_pairs(
-    work: Callable[[Asked, service.Call], service.Answer], kind: type[Asked], asked: dict[str, Any], as_json: bool
+    work: Callable[[Asked, service.Call], service.Answer],
+    kind: type[Asked],
+    asked: dict[str, Any],
+    as_json: bool,
+    progress: AbstractContextManager[Told] | None = None,
 ) -> None:
-    """Run a motion of the pairs asked for, show what came of it, and end the program with its exit code."""
-    with working():
+    """Make a run of the pairs asked for, show what it did or would do, and end the program with the code for that."""
+    with working(as_json):
         for entity in asked["entities"] or ():
-            _entity_known(entity)
-        _pairs(asked["pair"])
-        body, status = work(kind.model_validate(asked | {"entities": asked["entities"] or None}), new_call())
+            entity_known(entity)
+        pairs_named(asked["pair"])
+        order = kind.model_validate(asked | {"entities": asked["entities"] or None})
+        with progress or bar("running", lambda: None) as told:
+            body, status = work(order, replace(new_call(), told=told))
     show(body, as_json, shown.runs)
     raise typer.Exit(_code(body, status))
 
@@ -170,7 +209,7 @@ def _code(body: Mapping[str, Any], status: int) -> int:
 @app.command(epilog=EXIT_CODES)
 def health(as_json: Json = False) -> None:
     """Say how all is, and what needs somebody."""
-    with working():
+    with working(as_json):
         body, status = service.health(new_call())
     show(body, as_json, shown.health)
     raise typer.Exit(0 if status == 200 else NEEDS_SOMEBODY)
@@ -187,98 +226,7 @@ def statistics(
 
     Days are those of UTC. Runs that found nothing to do are recorded once an hour.
     """
-    with working():
+    with working(as_json):
         now, store, number = wiring.now(), wiring.store(), 366 if year else days
-        told = {name: told_of_days(by_day(store, name, number, now), by_months=year) for name in _pairs(pair)}
+        told = {name: told_of_days(by_day(store, name, number, now), by_months=year) for name in pairs_named(pair)}
     show(told, as_json, shown.statistics)
-
-
-@app.command(epilog=EXIT_CODES)
-def dead_letters(pair: PairName = None, entity: Entity = None, most: Most = 100, as_json: Json = False) -> None:
-    """List refused changes, and why they were."""
-    with working():
-        _entity_known(entity)
-        pairs = _pairs(pair)
-        wanted = {"entity": entity} if entity else {}
-        found = [shown.letter(each) for name in pairs for each in wiring.store().letters(name, wanted, most)]
-    show(found, as_json, shown.letters)
-
-
-@app.command(epilog=EXIT_CODES)
-def conflicts(
-    pair: PairName = None,
-    entity: Entity = None,
-    open_only: Annotated[bool, typer.Option("--open", help="Only those that wait for somebody's decision.")] = False,
-    most: Most = 100,
-    as_json: Json = False,
-) -> None:
-    """List conflicts of the last 30 days.
-
-    With both values, which of them stands, and by which rule.
-    """
-    with working():
-        _entity_known(entity)
-        pairs = _pairs(pair)
-        wanted = ({"entity": entity} if entity else {}) | ({"status": "open"} if open_only else {})
-        found = [shown.conflict(each) for name in pairs for each in wiring.store().conflicts(name, wanted, most)]
-    show(found, as_json, shown.conflicts)
-
-
-@app.command(epilog=EXIT_CODES)
-def resolve(
-    id: Annotated[str, typer.Argument(metavar="CONFLICT-ID", help="As `conflicts` and `explain` name it.")],
-    keep: Annotated[str, typer.Option("--keep", metavar="local|incoming|value", help="A side, or a value of your own.")],
-    value: Annotated[str | None, typer.Option("--value", metavar="JSON", help="The value, with --keep value.")] = None,
-    note: Annotated[str | None, typer.Option("--note", help="Why, for whoever asks later.")] = None,
-    by: Annotated[str, typer.Option("--by", envvar="USER", help="Who decides it.")] = "operator",
-    again: Annotated[bool, typer.Option("--again", help="Decide anew what somebody has decided.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Decide a conflict, by a newer write to both sides.
-
-    What was settled by a rule can be brought back by keeping the other side.
-    """
-    asked: dict[str, Any] = {"id": id, "keep": keep, "note": note, "by": by, "again": again}
-    with working():
-        given = {} if value is None else {"value": _json(value)}
-        done = decide(wiring.pairs(), wiring.store(), wiring.now, wiring.log(), Decision.model_validate(asked | given))
-    show(done, as_json, shown.resolved)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        fail(f"--value is no JSON; a text stands in quotes: --value '{json.dumps('Anna')}'", USAGE)
-
-
-@app.command(epilog=EXIT_CODES)
-def replay(
-    id: Annotated[str | None, typer.Option("--id", help="The letter with this id, as `dead-letters` lists it.")] = None,
-    entity: Entity = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Only those that were refused for this reason.")] = None,
-    pair: PairName = None,
-    most: Most = 100,
-    by: Annotated[str, typer.Option("--by", envvar="USER", help="Who asks for it, for sync_audit.")] = "operator",
-    allow_mass_delete: Plan = None,
-    as_json: Json = False,
-) -> None:
-    """Try refused changes once more.
-
-    After their cause was mended. Name them by id, entity or reason. What was superseded since overwrites nothing.
-    """
-    asked = {
-        "id": id,
-        "entity": entity,
-        "reason": reason,
-        "pair": pair,
-        "max": most,
-        "by": by,
-        "allow_mass_delete": allow_mass_delete,
-    }
-    with working():
-        _entity_known(entity)
-        body, _ = service.replay_asked(service.ReplayRequest.model_validate(asked), new_call())
-    show(body, as_json, shown.replayed)
-    done = all(each["outcome"] in {"replayed", "superseded"} for each in body["result"]["letters"])
-    raise typer.Exit(0 if done else NEEDS_SOMEBODY)

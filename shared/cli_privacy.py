@@ -8,12 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from shared import service
+from shared.bar import busy
 from shared.cli import EXIT_CODES, EntityName, Json, Key, Tenant, app, new_call
 from shared.privacy import Erasure, Subject
 from shared.terminal import RUNNING, show, working
 
 __all__ = ["app"]
 By = Annotated[str, typer.Option("--by", envvar="USER", help="Who asks for it, for sync_audit.")]
+Always = Annotated[bool, typer.Option("--json", help="Always so.")]
 
 
 @app.command(epilog=EXIT_CODES)
@@ -29,7 +31,7 @@ def erase(
 
     It is deleted on both sides, and its values go from queues, conflicts, dead letters and tombstones. Prints a receipt.
     """
-    with working():
+    with working(as_json), busy("erasing"):
         asked = Erasure(entity=entity, key=key, tenant=tenant, reason=reason, by=by)
         body, status = service.erase_asked(asked, new_call())
     show(body["result"]["receipt"], as_json, _receipt)
@@ -37,9 +39,9 @@ def erase(
 
 
 @app.command(epilog=EXIT_CODES)
-def export(entity: EntityName, key: Key, tenant: Tenant = None, by: By = "operator") -> None:
+def export(entity: EntityName, key: Key, tenant: Tenant = None, by: By = "operator", as_json: Always = True) -> None:
     """Print all that is held of a record, on both sides, as JSON."""
-    with working():
+    with working(as_json):
         body, _ = service.export_asked(Subject(entity=entity, key=key, tenant=tenant, by=by), new_call())
     typer.echo(json.dumps(body["result"], indent=2, ensure_ascii=False))
 

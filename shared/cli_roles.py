@@ -10,7 +10,7 @@ from shared import wiring
 from shared.callers import Role
 from shared.cli import EXIT_CODES, Json, app
 from shared.roles import give
-from shared.terminal import USAGE, fail, show, working
+from shared.terminal import known_name, show, working
 
 __all__ = ["app"]
 PEOPLE = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
@@ -22,9 +22,9 @@ RoleName = Annotated[str, typer.Argument(metavar="ROLE", help=f"{', '.join(PEOPL
 @app.command(epilog=EXIT_CODES)
 def grant(email: Email, role: RoleName, by: By = "operator", as_json: Json = False) -> None:
     """Give a Firebase user a role. It counts from their next token on: within the hour, or when they sign in anew."""
-    if role not in PEOPLE:
-        fail(f"there is no role {role!r}; there are: {', '.join(PEOPLE)}", USAGE)
-    _change(email, Role(role), by, as_json)
+    with working(as_json):
+        known = Role(known_name("role", role, PEOPLE))
+    _change(email, known, by, as_json)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -35,7 +35,7 @@ def revoke(email: Email, by: By = "operator", as_json: Json = False) -> None:
 
 def _change(email: str, role: Role | None, by: str, as_json: bool) -> None:
     what = "revoke" if role is None else "grant"
-    with working():
+    with working(as_json):
         user = give(wiring.firebase(), email, role)
         wiring.store().audit(what, user, by, wiring.now(), role=role)
     show({"user": user, "role": role}, as_json, _said)

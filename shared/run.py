@@ -69,6 +69,9 @@ class Pair:
         both = ((self.left, self.right), (self.right, self.left))
         return [(f"{a.name}_to_{b.name}", a, b) for a, b in both if b.name not in self.read_only]
 
+    told: Callable[[Report], None] = lambda report: None
+    """Is told how far a run has come, before each page."""
+
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
         """The synced fields of each entity."""
@@ -183,6 +186,7 @@ class Run:
         if self.now() - self.renewed_at >= LEASE / 4:
             self.renewed_at = self.now()
             self.store.renew(self.pair.name, self.now() + LEASE)
+        self.pair.told(self.report)
         self.report.stopped_by = self._limit()
         return self.report.stopped_by is None
 

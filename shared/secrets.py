@@ -10,6 +10,8 @@ from typing import Any
 from shared.errors import TerminalBatch, Transient
 
 SECRET_LIFE = timedelta(minutes=5)
+SECRET_SECONDS = 15
+"""How long to go on asking a Secret Manager that does not answer."""
 
 
 @dataclass
@@ -30,15 +32,17 @@ class Secrets:
         return value
 
     def _fetch(self, name: str) -> str:
-        from google.api_core import exceptions
+        from google.api_core import exceptions, retry
 
+        passing = retry.if_exception_type(exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
+        patient = retry.Retry(passing, initial=0.5, maximum=4, timeout=SECRET_SECONDS)
         place = f"projects/{self.project}/secrets/{name}/versions/latest"
         try:
-            return str(self.client.access_secret_version(name=place).payload.data.decode().strip())
+            return str(self.client.access_secret_version(name=place, retry=patient).payload.data.decode().strip())
         except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.FailedPrecondition) as error:
             hint = "create it, and let the functions' service account read it"
             raise TerminalBatch(f"Secret Manager has no {name!r} for us ({type(error).__name__}); {hint}") from None
-        except exceptions.GoogleAPICallError as error:
+        except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
             raise Transient(f"Secret Manager did not answer for {name!r} ({type(error).__name__})") from None
         except UnicodeDecodeError:
             raise TerminalBatch(f"the secret {name!r} is not in UTF-8; store it anew as text") from None

@@ -115,13 +115,15 @@ class ReconcileRequest(RunRequest):
 
 @dataclass(frozen=True)
 class Call:
-    """One call: its id, the run id that repeated attempts of it share, and whose it is, once that is known."""
+    """One call: its id, the run id that repeated attempts of it share, whose it is, once that is known, and what is told how
+    far its runs have come."""
 
     request_id: str
     run_id: str
     repeatable: bool
     started_at: datetime
     caller: Caller = NOBODY
+    told: Callable[[Report], None] = lambda report: None
 
     def answer(self, success: bool, result: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the body that every HTTP function answers with."""
@@ -247,6 +249,7 @@ def _chosen(asked: RunRequest, direction: str | None, pairs: Mapping[str, Pair])
 
 
 def _made(motion: Motion, pair: Pair, order: Order, dry_run: bool, call: Call) -> Report:
+    pair = replace(pair, told=call.told)
     if dry_run:
         return rehearse(motion, pair, order, wiring.store(), wiring.now)
     return motion(pair, order, wiring.store(), wiring.now, wiring.log().bind(requestId=call.request_id))

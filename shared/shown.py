@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -50,10 +50,10 @@ def _held(held: Body | None) -> str:
     return f"{held['characters']} characters" if "characters" in held else "(deleted)"
 
 
-def _table(*columns: str) -> Table:
+def columns(*names: str) -> Table:
     """Return a table without lines."""
-    table = Table(box=None, show_header=any(columns), padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
+    table = Table(box=None, show_header=any(names), padding=(0, 2, 0, 0), header_style="bold")
+    for name in names:
         table.add_column(name, overflow="fold")
     return table
 
@@ -63,7 +63,7 @@ def story(told: Body) -> Iterator[RenderableType]:
     record = told["record"]
     tenant = f" of {record['tenant']}" if record["tenant"] else ""
     yield Text(f"{record['entity']} {record['key']}{tenant}: {told['state']}", style="bold")
-    events = _table("when (UTC)", "what")
+    events = columns("when (UTC)", "what")
     for each in told["events"]:
         events.add_row(_time(each["at"]), Text.assemble((_headline(each), "bold"), "\n", _time(each["fate"])))
     yield ""
@@ -83,7 +83,7 @@ def _headline(event: Body) -> str:
 
 
 def _fields_now(fields: Sequence[Body]) -> Table:
-    table = _table("field", "now", "since (UTC)", "by")
+    table = columns("field", "now", "since (UTC)", "by")
     for each in fields:
         held = list(each["held"].items())
         alike = each["state"] == "equal" and len({value["stamp"] for _, value in held}) == 1
@@ -120,7 +120,7 @@ def runs(body: Body) -> Iterator[RenderableType]:
 
 
 def _counts(pair: Body) -> Iterator[RenderableType]:
-    table = _table("", *pair["directions"])
+    table = columns("", *pair["directions"])
     for word in COUNTS:
         table.add_row(word.replace("_", " "), *(str(tally[word]) for tally in pair["directions"].values()))
     yield table
@@ -129,19 +129,27 @@ def _counts(pair: Body) -> Iterator[RenderableType]:
 
 
 def _plan(pair: Body) -> Iterator[RenderableType]:
-    for (direction, name, action, why), rows in groupby(pair["plan"], _of_the_plan):
-        yield Text(f"{action} {name} ({direction}): {why}" if direction else f"{name}: {why}", style="bold")
-        for row in rows:
-            yield from (f"  {row['field']}: {_held(row['from'])} -> {_held(row['to'])}",) if row["field"] else ()
+    for direction, rows in groupby(pair["plan"], lambda row: row["direction"]):
+        yield Text((direction or "read from neither side").replace("_to_", " to "), style="bold")
+        yield _rows_of_plan(rows)
     if pair["plan_more"]:
         yield f"and {pair['plan_more']} more rows"
     yield f"it would be billed: {_billed(pair['forecast'], pair['forecast_cost'])}"
 
 
-def _of_the_plan(row: Body) -> tuple[str, ...]:
+def _rows_of_plan(rows: Iterable[Body]) -> Table:
+    table = columns("record", "field", "from", "to", "why")
+    for name, same in groupby(rows, _of_the_plan):
+        for number, row in enumerate(same):
+            values = (_held(row["from"]), _held(row["to"])) if row["field"] or row["to"] else ("", "")
+            table.add_row("" if number else name, row["field"] or "", *values, _time(row["why"]))
+    return table
+
+
+def _of_the_plan(row: Body) -> str:
     tenant = f" of {row['tenant']}" if row["tenant"] else ""
     name = f"{row['entity']} {row['key']}{tenant}" if row["key"] is not None else row["id"]
-    return row["direction"] or "", name, row["action"], _time(row["why"])
+    return f"leave {name}" if row["action"] == "none" else f"{row['action']} {name}"
 
 
 def _billed(billed: Body, cost: Body) -> str:
@@ -156,7 +164,7 @@ def health(body: Body) -> Iterator[RenderableType]:
         word = "done" if last and last["success"] else "failed"
         ended = f"{word} {_time(last['completed_at'])}, {last['run_id']}" if last else "none yet"
         yield Text(f"pair {name}: {'needs somebody' if pair['problems'] else 'all is well'}", style="bold")
-        table = _table("", "waiting", "refused", "oldest", "clock")
+        table = columns("", "waiting", "refused", "oldest", "clock")
         for peer, status in pair["peers"].items():
             figures = (str(status["pending"]), str(status["failed"]), _time(status["oldest_pending_at"]), _time(status["clock"]))
             table.add_row(peer, *figures)
@@ -177,11 +185,30 @@ def _tenants(tenants: Body) -> Iterator[str]:
             yield f"{tenant}: {counts}; last success {_time(each['last_success_at'])}"
 
 
+def status(body: Body) -> Iterator[RenderableType]:
+    """Show every pair in one table: what waits on each side, since when, and what needs somebody."""
+    table = columns("pair", "state", "waiting", "oldest", "last success", "conflicts", "dead letters")
+    for name, pair in body["result"]["pairs"].items():
+        waiting = "\n".join(f"{peer} {_pending(pair, peer)}" for peer in pair["sides"])
+        oldest = min((each["oldest_pending_at"] for each in pair["peers"].values() if each["oldest_pending_at"]), default=None)
+        success = (pair["last_run"] or {}).get("succeeded_at")
+        state = Text(", ".join(each["code"] for each in pair["problems"]), style="yellow") if pair["problems"] else "all is well"
+        figures = (str(pair["open_conflicts"]), str(pair["dead_letters"]))
+        table.add_row(name, state, waiting, _time(oldest), _time(success), *figures)
+    yield table
+    if body["errors"]:
+        yield "`./bothways health` says what each trouble is, and what to do"
+
+
+def _pending(pair: Body, peer: str) -> str:
+    return str(pair["peers"][peer]["pending"]) if peer in pair["peers"] else "(no answer)"
+
+
 def statistics(told: Body) -> Iterator[RenderableType]:
     """Show what the runs of each pair came to, by day or by month."""
     for name, pair in told.items():
         yield Text(f"pair {name}", style="bold")
-        table = _table("", "runs", "went through", "changes", "p50 s", "p95 s", "cost")
+        table = columns("", "runs", "went through", "changes", "p50 s", "p95 s", "cost")
         for period, each in [*pair["periods"].items(), ("all", pair["all"])]:
             rate = "-" if each["success_rate"] is None else f"{each['success_rate']:.1%}"
             times = ("-" if each[share] is None else f"{each[share]:.2f}" for share in ("p50_seconds", "p95_seconds"))

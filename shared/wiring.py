@@ -56,21 +56,41 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def config_path() -> Path:
+    """Return where sync.yaml lies: what SYNC_CONFIG names, or beside the library."""
+    return Path(os.environ.get("SYNC_CONFIG") or Path(__file__).parent.parent / "sync.yaml")
+
+
 @cache
 def settings() -> Settings:
-    """Return what sync.yaml says: the file that SYNC_CONFIG names, or the one beside the library."""
-    return load(Path(os.environ.get("SYNC_CONFIG") or Path(__file__).parent.parent / "sync.yaml"))
+    """Return what sync.yaml says."""
+    return load(config_path())
+
+
+def emulator() -> str | None:
+    """Return the HOST:PORT of the Firestore emulator that stands for Firestore, if one does."""
+    return os.environ.get("FIRESTORE_EMULATOR_HOST") or None
+
+
+def functions_url() -> str | None:
+    """Return what the functions' addresses begin with, where that is told."""
+    return os.environ.get("FUNCTIONS_URL") or None
 
 
 @cache
 def secrets() -> Secrets:
-    """Return the project's secrets; a local server's where SECRET_MANAGER_HOST names one."""
+    """Return the project's secrets."""
+    return secrets_of(project())
+
+
+def secrets_of(project: str) -> Secrets:
+    """Return a project's secrets; a local server's where SECRET_MANAGER_HOST names one."""
     from google.cloud.secretmanager import SecretManagerServiceClient
     from google.cloud.secretmanager_v1.services.secret_manager_service.transports import SecretManagerServiceGrpcTransport
 
     host = os.environ.get("SECRET_MANAGER_HOST")
     transport = SecretManagerServiceGrpcTransport(channel=_insecure(host)) if host else None
-    return Secrets(project(), SecretManagerServiceClient(transport=transport), now)
+    return Secrets(project, SecretManagerServiceClient(transport=transport), now)
 
 
 def secret(named: str) -> Callable[[], str]:
@@ -137,17 +157,23 @@ def project() -> str:
 
 @cache
 def documents() -> Firestore:
-    """Return Firestore, or the emulator that FIRESTORE_EMULATOR_HOST names."""
+    """Return Firestore."""
+    spec = _firestore_spec(settings())
+    return firestore_at(spec.project, spec.database)
+
+
+def firestore_at(project: str, database: str = "(default)") -> Firestore:
+    """Return a project's Firestore, or the emulator that FIRESTORE_EMULATOR_HOST names."""
     from google.auth.exceptions import DefaultCredentialsError
 
-    spec, host = _firestore_spec(settings()), os.environ.get("FIRESTORE_EMULATOR_HOST")
+    host = emulator()
     if not host:
         try:
-            return Firestore(_firestore_channel(), spec.project, spec.database, ramp=Ramp())
+            return Firestore(_firestore_channel(), project, database, ramp=Ramp())
         except DefaultCredentialsError:
             hint = "run `gcloud auth application-default login`, or name an emulator in FIRESTORE_EMULATOR_HOST"
-            raise TerminalBatch(f"there are no credentials for Firestore of project {spec.project!r} here; {hint}") from None
-    return Firestore(_insecure(host, READ_AT_ONCE), spec.project, spec.database, [("authorization", "Bearer owner")])
+            raise TerminalBatch(f"there are no credentials for Firestore of project {project!r} here; {hint}") from None
+    return Firestore(_insecure(host, READ_AT_ONCE), project, database, [("authorization", "Bearer owner")])
 
 
 def _firestore_channel() -> Any:
@@ -290,6 +316,11 @@ def _school(name: str, spec: SchoolSpec, timeout: float) -> School:
     where = f"school {name}, account "
     clients = [Client(f"{where}{number}", spec.url, each, now, timeout=timeout) for number, each in enumerate(accounts, 1)]
     return School(clients, spec.public)
+
+
+def backend_at(url: str, token: Callable[[], str]) -> RestQueue:
+    """Return a backend that no sync.yaml names yet, to be asked what it syncs."""
+    return RestQueue("django", url, {}, token, backoff=Backoff(1))
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +24,7 @@ from typer.testing import CliRunner
 from world import World
 
 from local.bundle import ROOT
-from shared import shown
+from shared import cli_decisions, cli_doctor, cli_init, cli_overview, cli_privacy, cli_roles, shown
 from shared.cli import app
 from shared.config import Health
 from shared.explain import tell
@@ -31,7 +34,9 @@ from shared.model import Problem, RecordId
 from shared.rollups import by_day
 from shared.statistics import told_of_days
 
-COMMANDS = ("explain", "sync", "reconcile", "health", "statistics", "dead-letters", "conflicts", "resolve", "replay")
+PARTS = (cli_decisions, cli_doctor, cli_init, cli_overview, cli_privacy, cli_roles)
+COMMANDS = ["conflicts", "dead-letters", "doctor", "erase", "explain", "export", "grant", "health", "init", "plan"]
+COMMANDS += ["reconcile", "replay", "resolve", "revoke", "statistics", "status", "sync"]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +60,8 @@ def run(*arguments: str) -> tuple[int, str]:
 def test_help_names_every_command_and_every_exit_code() -> None:
     code, said = run("--help")
     assert code == 0
-    assert [name for name in COMMANDS if name not in said] == []
+    assert all(part.app is app for part in PARTS)
+    assert sorted(line.split()[0] for line in said.partition("Commands:")[2].splitlines() if re.match(r"  \w", line)) == COMMANDS
     for name in COMMANDS:
         code, said = run(name, "--help")
         assert code == 0
@@ -67,6 +73,12 @@ WRONG = {
     # what is typed, what the answer names
     "no command": ([], "Usage"),
     "a command that is not there": (["nonsense"], "No such command"),
+    "a misspelt command": (["statsu"], "Did you mean 'status'"),
+    "a misspelt option": (["sync", "--entty", "x"], "Possible options: --entity"),
+    "a pair that is not there, to status": (["status", "--pair", "membrs"], "did you mean 'members'?"),
+    "an entity that is not there, to plan": (["plan", "--entity", "memberr"], "did you mean 'member'?"),
+    "a misspelt role": (["grant", "a@example.org", "viewr"], "did you mean 'viewer'?"),
+    "a file that is there already": (["init", "--url", "http://x"], "is there already; --force writes over it"),
     "no key": (["explain", "member"], "Missing argument 'KEY'"),
     "a misspelt entity": (
         ["explain", "membr", "5"],
@@ -105,7 +117,60 @@ def test_a_file_of_settings_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_configuration_is_said_with_every_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DJANGO_URL")
     code, said = run("health")
-    assert (code, "DJANGO_URL is not set" in said, "--env .local/up/env" in said) == (1, True, True)
+    assert (code, "DJANGO_URL is not set" in said, "--env .local/up/env" in said) == (2, True, True)
+
+
+def test_with_json_what_went_wrong_is_one_document_too() -> None:
+    done = CliRunner().invoke(app, ["sync", "--pair", "nobody", "--json"])
+    [error] = json.loads(done.stdout)["errors"]
+    assert (done.exit_code, error["exit_code"], "there is no pair 'nobody'" in error["message"]) == (2, 2, True)
+    assert done.stderr.startswith("bothways: there is no pair 'nobody'")
+
+
+COMPLETED = {
+    # what stands on the line, what the shell is offered
+    "commands": ("bothways sta", {"status", "statistics"}),
+    "entities": ("bothways explain m", {"member"}),
+    "pairs": ("bothways sync --pair ", {"members"}),
+}
+
+
+@pytest.mark.parametrize("typed, offered", COMPLETED.values(), ids=COMPLETED)
+def test_the_shell_completes_commands_and_what_sync_yaml_names(typed: str, offered: set[str]) -> None:
+    words = {"_BOTHWAYS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [str(ROOT / "bothways")], env=os.environ | words, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert set(done.stdout.split()) == offered, done.stderr
+
+
+def test_the_shell_is_offered_nothing_where_sync_yaml_cannot_be_read() -> None:
+    words = {
+        "_BOTHWAYS_COMPLETE": "complete_bash",
+        "COMP_WORDS": "bothways explain ",
+        "COMP_CWORD": "2",
+        "SYNC_CONFIG": "/nowhere",
+    }
+    done = subprocess.run(
+        [str(ROOT / "bothways")], env=os.environ | words, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+def on_a_terminal(*arguments: str, env: dict[str, str] | None = None) -> tuple[str, str]:
+    """Return what a command prints on stdout, and what appears on the terminal that is its stderr."""
+    mine, its = pty.openpty()
+    with os.fdopen(mine, "rb", buffering=0) as screen:
+        child = subprocess.Popen(
+            [str(ROOT / "bothways"), *arguments], env=os.environ | (env or {}), stdout=subprocess.PIPE, stderr=its, text=True
+        )
+        os.close(its)
+        seen = bytearray()
+        with suppress(OSError):  # what Linux says once nobody holds the other end any more
+            while part := screen.read(4096):
+                seen += part
+        said, _ = child.communicate(timeout=60)
+    return said, seen.decode()
 
 
 # What people see
@@ -154,7 +219,12 @@ def test_a_plan_shows_record_by_record_what_would_be_written_and_what_it_costs()
     w = world()
     w.d_save("x", a=1, b=None)
     text = runs(w, w.sync(dry_run=True))
-    assert "update thing x (django_to_firestore): applied\n  a: 0 -> 1\n  b: 0 -> null\n" in text
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[lines.index("django to firestore") :][1:4] == [
+        "record field from to why",
+        "update thing x a 0 1 applied",
+        "b 0 null applied",
+    ]
     assert "it would be billed: " in text
 
 
@@ -231,6 +301,20 @@ def test_a_value_that_no_utf8_can_say_is_shown_all_the_same() -> None:
     assert "\\ud800" in screen(shown.story(told))
 
 
+def test_the_status_of_all_pairs_is_one_table() -> None:
+    w = world()
+    refused(w)
+    w.d_save("x", a=1)
+    found = pair_health(w.pair, Health(), w.store, w.clock()) | {"sides": ["django", "firestore"]}
+    lines = screen(shown.status({"result": {"pairs": {"things": found}}, "errors": [{}]}), 120).splitlines()
+    assert lines[0].split("  ")[0] == "pair"
+    assert lines[1].split() == ["things", "dead-letters", "django", "1", *lines[1].split()[4:8], "0", "1"]
+    assert lines[2].split() == ["firestore", "0"]
+    assert "`./bothways health`" in lines[3]
+    found["peers"].pop("django")
+    assert "django (no answer)" in screen(shown.status({"result": {"pairs": {"things": found}}, "errors": []}), 120)
+
+
 # The real thing
 
 
@@ -245,15 +329,19 @@ class Terminal:
         )
         (folder / "b").symlink_to(ROOT / "bothways")
 
-    def __call__(self, *arguments: str, code: int = 0) -> str:
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = [str(self.folder / "b"), "--env", str(self.env), *arguments]
         clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {"COLUMNS": "100", "USER": "gunnar"}
         done = subprocess.run(command, cwd=self.folder, env=clean, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        done = self.run(*arguments, code=code)
         return done.stdout + done.stderr
 
     def json(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self(*arguments, "--json", code=code))
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
 
 
 @pytest.fixture
@@ -300,6 +388,37 @@ def test_a_dry_run_on_real_parts_writes_nothing_and_the_run_that_follows_does_ju
     } <= steps
     assert real.users.call("dump", entity="member")["m1"]["phone"] == "555"
     assert real.document("members/m4") is None
+
+
+@pytest.mark.stack
+def test_status_and_plan_tell_what_a_sync_then_does(real: Real, terminal: Terminal) -> None:
+    real.users.call("save", entity="branch", key="n", fields={"name": "one"})
+    [pair] = terminal.json("status")["result"]["pairs"].values()
+    assert {name: each["pending"] for name, each in pair["peers"].items()} == {"django": 1, "firestore": 0}
+    assert "django 1" in terminal("status")
+    text = terminal("plan")
+    assert " ".join(text.split()).index('record field from to why create branch n name nothing "one" applied') > 0
+    planned, rehearsed = (terminal.json(*asked)["result"]["pairs"]["members"] for asked in (["plan"], ["sync", "--dry-run"]))
+    assert (planned["plan"], planned["forecast"]) == (rehearsed["plan"], rehearsed["forecast"])
+    assert real.document("branches/n") is None
+    terminal("sync")
+    assert real.document("branches/n") == {"name": "one", "city": ""}
+    assert terminal.json("plan")["result"]["pairs"]["members"]["plan"] == []
+
+
+@pytest.mark.stack
+def test_a_bar_is_shown_on_a_terminal_and_the_log_where_it_is_asked_for(real: Real, terminal: Terminal) -> None:
+    for number in range(3):
+        real.users.call("save", entity="branch", key=f"b{number}", fields={"name": "one"})
+    said, seen = on_a_terminal("--env", str(terminal.env), "sync", "--json")
+    assert json.loads(said)["success"] is True
+    assert ("sync" in seen, "3 changes" in seen) == (True, True), seen
+    said, seen = on_a_terminal("--env", str(terminal.env), "reconcile", "--entity", "branch")
+    assert ("pair members, run" in said, "3 records compared" in seen) == (True, True), seen
+    done = terminal.run("--verbose", "sync", "--json")
+    assert json.loads(done.stdout)["success"] is True
+    assert {json.loads(line)["event"] for line in done.stderr.splitlines()} >= {"sync_start", "sync_ok"}
+    assert terminal.run("sync").stderr == ""
 
 
 @pytest.mark.stack

@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from test_cli import COMMANDS
+
+from local import command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
@@ -37,3 +40,13 @@ def test_every_invariant_names_its_tests(number: int) -> None:
 def test_every_test_that_says_which_invariant_it_holds_is_named_there() -> None:
     holding = {f"{file}::{test}" for file, tests in TESTS.items() for test in tests if re.match(r"test_[1-9]_", test)}
     assert sorted(holding - {f"{file}::{test}" for file, test in NAMED.findall(INVARIANTS)}) == []
+
+
+def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
+    assert command_line.page() == (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8"), "run `make docs`"
+
+
+def test_the_page_names_every_command_and_every_exit_code() -> None:
+    page = command_line.page()
+    assert [name for name in COMMANDS if f"\n## {name}\n" not in page] == []
+    assert re.findall(r"^\| (\d) \|", page, re.MULTILINE) == ["0", "1", "2", "3", "4"]

@@ -354,6 +354,36 @@ def test_a_backend_need_not_show_whole_records(peer, backend):
         list(peer.records(SCOPE, "member"))
 
 
+ODD_MODELS = {
+    # what models/ tells of an entity, in place of a good one
+    "nothing of its key": {"entity": "member", "has_tenants": False, "fields": [{"name": "name", "type": "text"}]},
+    "no fields": {"entity": "member", "key": "id", "has_tenants": False, "fields": []},
+    "a type that there is not": {
+        "entity": "member",
+        "key": "id",
+        "has_tenants": False,
+        "fields": [{"name": "a", "type": "blob"}],
+    },
+    "a name that is none": {"entity": 5, "key": "id", "has_tenants": False, "fields": [{"name": "a", "type": "text"}]},
+    "no object at all": "member",
+}
+
+
+def test_a_backend_need_not_tell_its_models(peer, backend):
+    backend.answers(Answer(None, 404))
+    assert peer.models() is None
+    good = {"entity": "member", "key": "id", "has_tenants": False, "fields": [{"name": "name", "type": "text"}]}
+    backend.answers(Answer({"contract": "1", "results": [good]}))
+    assert peer.models() == {"contract": "1", "results": [good]}
+
+
+@pytest.mark.parametrize("odd", ODD_MODELS.values(), ids=ODD_MODELS)
+def test_models_that_are_told_in_another_form_are_refused(peer, backend, odd):
+    backend.answers(Answer({"contract": "1", "results": [odd]}))
+    with pytest.raises(TerminalBatch, match="not as the REST contract has it"):
+        peer.models()
+
+
 def test_a_backend_need_not_erase_nor_tell_what_it_keeps(peer, backend):
     backend.answers(Answer(None, 404))
     assert peer.erase(RecordId("member", "1")) is None

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import describing, views
 
 app_name = "syncqueue"
 urlpatterns = [
@@ -14,5 +14,6 @@ urlpatterns = [
     path("digest/", views.Digest.as_view(), name="digest"),
     path("erase/", views.Erase.as_view(), name="erase"),
     path("about/", views.About.as_view(), name="about"),
+    path("models/", describing.Models.as_view(), name="models"),
     path("openapi.yaml", views.openapi, name="openapi"),
 ]

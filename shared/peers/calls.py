@@ -22,6 +22,7 @@ UNARY: Mapping[str, Any] = {
     "Rollback": Empty,
     "Commit": types.CommitResponse.pb(),
     "BatchWrite": types.BatchWriteResponse.pb(),
+    "ListCollectionIds": types.ListCollectionIdsResponse.pb(),
 }
 STREAMS: Mapping[str, Any] = {
     "BatchGetDocuments": types.BatchGetDocumentsResponse.pb(),

@@ -157,6 +157,11 @@ class Firestore:
             query["start_at"] = {"values": [{"reference_value": f"{self.root}/{collection}/{after}"}], "before": False}
         return self._query(parent, query)
 
+    def collections(self) -> list[str]:
+        """Return the names of the collections that lie at the top, up to 300."""
+        request = types.ListCollectionIdsRequest.pb()(parent=self.root, page_size=300)
+        return sorted(self._call("ListCollectionIds", request).collection_ids)
+
     def count(self, collection: str, equal: Mapping[str, Native]) -> int:
         """Return how many documents of a collection have these values."""
         return int(self._aggregate(collection, equal_filters(equal), {"n": {"count": {}}})["n"].integer_value)

@@ -25,7 +25,7 @@ from shared.breaker import Breaker
 from shared.canonical import BUCKETS, bucket_of
 from shared.digests import Digest, Hashed
 from shared.errors import TerminalBatch, TerminalRecord, Transient
-from shared.mapping import Entity
+from shared.mapping import Entity, Type
 from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, Waiting, parse_instant
 from shared.policy import Mode
 from shared.quota import Quota
@@ -171,6 +171,13 @@ class RestQueue:
         """Return all that the backend keeps of a record, as JSON; None if it offers no such call: it is beyond the contract."""
         return self._beyond("about/", record)
 
+    def models(self) -> Any:
+        """Return which entities and fields the backend syncs, as JSON; None if it does not tell: it is beyond the contract."""
+        try:
+            return self._expect(self._call("GET", "models/"), "models/", _models)
+        except NotOffered:
+            return None
+
     def _beyond(self, path: str, record: RecordId) -> Any:
         body = json.dumps({"entity": record.entity, "tenant": record.tenant, "keys": [record.key]})
         try:
@@ -296,7 +303,7 @@ class RestQueue:
             raise TerminalBatch(
                 f"{at}: answered {status}; the token (or its signing key) is wrong or may not do this; mend it on either side"
             )
-        if status == 404 and path in {"records/", "digest/", "erase/", "about/"}:
+        if status == 404 and path in {"records/", "digest/", "erase/", "about/", "models/"}:
             raise NotOffered(f"{at}: answered 404, so it does not offer this; without whole records there is no reconcile")
         if status == 413:
             raise TooLarge(f"{at}: answered 413, the request or its answer is too large; lower limits.page_size")
@@ -327,6 +334,16 @@ def _digests(body: Any) -> list[Digest]:
         raise ValueError
     nothing = Digest()
     return [told.get(bucket, nothing) for bucket in range(BUCKETS)]
+
+
+def _models(body: Any) -> Any:
+    """Return what was told if it is of the form that backend/ tells it in."""
+    for each in body["results"]:
+        named = [each["entity"], each["key"], body["contract"], *(field["name"] for field in each["fields"])]
+        kinds = [Type(field["type"]) for field in each["fields"]]
+        if not kinds or not all(isinstance(name, str) for name in named) or not isinstance(each["has_tenants"], bool):
+            raise ValueError
+    return body
 
 
 def _status(body: Any) -> Status:

@@ -19,6 +19,7 @@ TARGETS = (
     "simulate-selftest",
     "simulate-sweep",
     "bench",
+    "docs",
     "lint",
     "lock",
     "audit",

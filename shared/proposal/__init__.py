@@ -1,0 +1,1 @@
+"""What `bothways init` proposes: a sync.yaml, from what a backend tells of its models and what Firestore's documents hold."""

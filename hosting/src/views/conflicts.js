@@ -1,0 +1,1 @@
+export const conflicts = () => ({draw: () => '', stop(){}});

@@ -24,7 +24,7 @@ function real(config, changed) {
   onAuthStateChanged(auth, async (user) => {
     if (!user) return changed(null);
     const { claims } = await user.getIdTokenResult(true); // a role that was given a minute ago counts
-    changed({ db, name: user.email || user.uid, role: claims.bothways || "none", token: () => user.getIdToken() });
+    changed({ db, name: user.email || user.uid, role: claims.bothways || "none", member: claims.member, token: () => user.getIdToken() });
   });
   return {
     local: false,
@@ -35,29 +35,29 @@ function real(config, changed) {
 
 /** Beside an emulator nobody has a password: whoever sits here says what they are. */
 function local(config, changed) {
-  const role = sessionStorage.getItem(CHOSEN);
+  const { role, member } = JSON.parse(sessionStorage.getItem(CHOSEN) || "{}");
   if (role) {
-    const token = unsigned(config.projectId, role);
+    const token = unsigned(config.projectId, role, member);
     const db = getFirestore(initializeApp(config));
     const [host, port] = config.local.firestore.split(":");
     connectFirestoreEmulator(db, host, Number(port), { mockUserToken: token });
-    changed({ db, name: `${role} on this machine`, role, token: async () => token });
+    changed({ db, name: `${role === "none" ? "somebody" : role} on this machine`, role, member, token: async () => token });
   } else {
     changed(null);
   }
   const again = (chosen) => {
-    if (chosen) sessionStorage.setItem(CHOSEN, chosen);
+    if (chosen) sessionStorage.setItem(CHOSEN, JSON.stringify(chosen));
     else sessionStorage.removeItem(CHOSEN);
     location.reload(); // the emulator's client has one user for its whole life
   };
-  return { local: true, signIn: async ({ role: chosen }) => again(chosen), signOut: async () => again(null) };
+  return { local: true, signIn: async (chosen) => again(chosen), signOut: async () => again(null) };
 }
 
-function unsigned(project, role) {
+function unsigned(project, role, member) {
   const now = Math.floor(Date.now() / 1000);
   const part = (value) => btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   const email = `${role}@example.com`;
   const claims = { iss: `https://securetoken.google.com/${project}`, aud: project, sub: `local-${role}`, user_id: `local-${role}` };
   const more = { iat: now - 60, auth_time: now - 60, exp: now + 86_400, email, email_verified: true, firebase: {} };
-  return `${part({ alg: "none", typ: "JWT" })}.${part({ ...claims, ...more, ...(role === "none" ? {} : { bothways: role }) })}.`;
+  return `${part({ alg: "none", typ: "JWT" })}.${part({ ...claims, ...more, ...(role === "none" ? {} : { bothways: role }), ...(member ? { member } : {}) })}.`;
 }

@@ -40,7 +40,7 @@ export async function open(title, header, content) {
   const asRole = () => html`<p>This stack runs on your machine, where nobody needs a password. Who are you?</p>
     <form @submit=${signIn}><fieldset class="choices"><legend>Role</legend>
       ${Object.entries(ROLES).map(([role, does]) => html`<label><input type="radio" name="role" value=${role} ?checked=${role === "operator"}> <b>${role === "none" ? "somebody" : role}</b> <span class="quiet">${does}</span></label>`)}
-    </fieldset><button class="main">Sign in</button></form>`;
+    </fieldset><label>Key of your own member record, if you have one <input name="member"></label><button class="main">Sign in</button></form>`;
 
   const asUser = () => html`<form @submit=${signIn}>
       <label>Email <input name="email" type="email" autocomplete="username" required></label>

@@ -12,7 +12,7 @@ from local.bundle import ROOT
 from local.errors import StackError
 
 HOSTING = ROOT / "hosting"
-NO_NODE = "Node.js is missing, and the pages are bundled with it: install it (Debian: apt-get install nodejs npm), then make hosting"
+NO_NODE = "Node.js is missing, which bundles the pages: install it (Debian: apt-get install nodejs npm), then make hosting"
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -14,6 +14,9 @@ from local.ports import HOST, port_from
 from local.stack import Stack
 from local.web import call
 
+TAKES_UNSIGNED = {"FIREBASE_AUTH_EMULATOR_HOST": HOST}
+"""What the functions must be told so that they take the tokens of people who have only said who they are. It counts beside an
+emulator alone."""
 CONFIG = "/__/firebase/init.json"
 """Where Hosting tells a page which project it belongs to."""
 MOST = 1 << 20

@@ -291,14 +291,18 @@ def resolve(request: Request, call: Call) -> Answer:
 def health(call: Call) -> Answer:
     """Return backlogs, oldest pending, last run and dead letters of every pair; 503 where something needs somebody."""
     limits, store = wiring.settings().pairs, wiring.store()
-    pairs = {
-        name: pair_health(pair, limits[name].health, store, wiring.now())
-        | {"schedule": limits[name].schedule.model_dump(), "entities": {each: pair.tenants.get(each, ()) for each in pair.entities}}
-        for name, pair in wiring.pairs().items()
-    }
+    pairs = {name: pair_health(pair, limits[name].health, store, wiring.now()) for name, pair in wiring.pairs().items()}
     say(wiring.log().bind(requestId=call.request_id), pairs)
     problems = [{"pair": name, **problem} for name, each in pairs.items() for problem in each["problems"]]
-    return call.answer(not problems, {"pairs": pairs}, problems), 503 if problems else 200
+    told = {name: each | _described(name) for name, each in pairs.items()}
+    return call.answer(not problems, {"pairs": told}, problems), 503 if problems else 200
+
+
+def _described(name: str) -> dict[str, Any]:
+    """Return what a page must know of a pair: its schedule, and its entities with their tenants."""
+    pair, spec = wiring.pairs()[name], wiring.settings().pairs[name]
+    entities = {each: list(pair.tenants.get(each, ())) for each in pair.entities}
+    return {"schedule": spec.schedule.model_dump(), "entities": entities}
 
 
 def replay(request: Request, call: Call) -> Answer:

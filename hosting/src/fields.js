@@ -4,14 +4,16 @@ const EMAIL = /^[-!#$%&'*+/=?^_`{}|~0-9A-Z]+(\.[-!#$%&'*+/=?^_`{}|~0-9A-Z]+)*@([
 
 /** Return a document's value as its control shows it: a text, or a list for choices. */
 export function shownIn(field, value) {
+  if (field.kind === "choice") return value?.id ?? value ?? "";
   if (field.kind === "choices") return [...(value || [])].sort();
   return value === undefined || value === null ? "" : String(value);
 }
 
-/** Return what is to be written; an emptied field is null. */
-export function read(field, shown) {
+/** Return what is to be written; an emptied field is null. `refer` makes the reference to a document out of a path. */
+export function read(field, shown, refer) {
   if (field.kind === "choices") return shown;
-  return shown === "" ? null : shown;
+  if (shown === "") return null;
+  return field.kind === "choice" ? refer(`${field.from}/${shown}`) : shown;
 }
 
 /** Return why Django would refuse a value, in a sentence; null if it would not. */

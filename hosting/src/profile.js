@@ -79,7 +79,7 @@ function one(field, member, session, update) {
     <div class="row"><span id="state-${field.name}" role="status">${label(kind, words)}</span>
     ${typed ? html`<span class="actions"><button class="main" ?disabled=${!!wrong}>Save</button><button type="button" class="plain" @click=${() => { page.drafts.delete(draftKey(field)); update(); }}>Undo</button></span>` : nothing}</div>
     ${wrong ? html`<p class="notice bad" id="wrong-${field.name}" role="alert">${wrong}</p>` : nothing}
-    ${theirs !== null ? html`<p class="notice warn" role="status">Somebody else saved “${String(theirs)}” meanwhile. Save to put yours in its place, or undo to take theirs.</p>` : nothing}
+    ${theirs !== null ? html`<p class="notice warn" role="status">Somebody else saved “${[theirs].flat().join(", ") || "nothing"}” meanwhile. Save to put yours in its place, or undo to take theirs.</p>` : nothing}
     ${state === "refused" && refused ? html`<p class="notice bad" role="alert">${refused.fields?.[field.name] || refused.message}. Your value is kept here; change it and save again.</p>` : nothing}
     ${page.sent.get(draftKey(field))?.error ? notice({ kind: "bad", text: page.sent.get(draftKey(field)).error }) : nothing}</form>`;
 }
@@ -108,7 +108,7 @@ async function save(field, value, member, session, update) {
   page.sent.set(key, it);
   const draft = page.drafts.get(key);
   try {
-    const written = updateDoc(doc(session.db, "members", page.key), { [field.at]: read(field, value) });
+    const written = updateDoc(doc(session.db, "members", page.key), { [field.at]: read(field, value, (path) => doc(session.db, path)) });
     page.drafts.delete(key); // the listener shows it from here on, even without a connection
     update();
     await written;

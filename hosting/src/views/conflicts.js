@@ -42,11 +42,11 @@ function draftOf(row) {
   return drafts.get(row.id) || drafts.set(row.id, { note: "", text: null, open: false, busy: false, said: null, done: null, row }).get(row.id);
 }
 
-/** What was decided here leaves the list of open ones at once; it stays in sight, with its undo. */
+/** What was decided here, or by somebody else meanwhile, leaves the list at once; what came of it stays in sight, with its undo. */
 function justDecided(rows, session, update) {
-  const gone = [...drafts.values()].filter((draft) => draft.done && !rows.some((row) => row.id === draft.row.id));
-  return gone.length ? html`<section aria-label="Just decided">${gone.map((draft) => html`<div class="notice good" role="status"><b>${draft.row.entity} ${keyLink(draft.row)}, ${draft.row.field}:</b> ${draft.done.words}
-    ${draft.done.undo ? html`<button ?disabled=${draft.busy} @click=${() => decide(draft.row, session, update, draft.done.undo)}>${draft.done.undo.words || "Undo"}</button>` : nothing} ${draft.said ? notice(draft.said) : nothing}</div>`)}</section>` : nothing;
+  const gone = [...drafts.values()].filter((draft) => (draft.done || draft.said) && !rows.some((row) => row.id === draft.row.id));
+  return gone.length ? html`<section aria-label="Just decided">${gone.map((draft) => html`<div class="notice ${draft.done ? "good" : "warn"}" role="status"><b>${draft.row.entity} ${keyLink(draft.row)}, ${draft.row.field}:</b> ${draft.done?.words}
+    ${draft.done?.undo ? html`<button ?disabled=${draft.busy} @click=${() => decide(draft.row, session, update, draft.done.undo)}>${draft.done.undo.words || "Undo"}</button>` : nothing} ${draft.said ? notice(draft.said) : nothing}</div>`)}</section>` : nothing;
 }
 
 function card(row, session, update) {

@@ -35,7 +35,7 @@ export function overview({ session, update }) {
 
   return {
     draw: () => html`${verdict(session, update)}
-      ${pairNames().map((name) => pair(name, health.pairs[name], leases.rows.find((each) => each.id === name), latest, figures(name)))}`,
+      ${pairNames().map((name) => pair(name, health.pairs[name], leases, latest, figures(name)))}`,
     stop: () => {
       clearInterval(again);
       for (const each of [leases, latest, ...Object.values(kept)]) each.stop();
@@ -59,14 +59,16 @@ function trouble(each) {
   return html`<li><b>${each.pair}: ${each.message}</b>${address ? html` <a class="button" href=${address}>${words}</a>` : html`<br><span class="quiet">${each.cure}</span>`}</li>`;
 }
 
-function pair(name, each, lease, latest, days) {
+function pair(name, each, leases, latest, days) {
+  const loaded = leases.state === "ready" && latest.state === "ready";
+  const lease = leases.rows.find((one) => one.id === name);
   const running = latest.rows.find((run) => run.pair === name && isRunning(run));
   const next = nextRun(each.schedule);
   const last = lease?.last;
   return html`<section class="card"><h2>${name}</h2>
     <dl class="facts">
-      <div><dt>State</dt><dd>${running ? label("busy", "running now") : last ? outcome({ status: last.success ? "done" : "failed" }) : label("calm", "never ran")}</dd></div>
-      <div><dt>Last success</dt><dd>${last?.succeeded_at ? html`${ago(last.succeeded_at)}<br><span class="quiet">${time(last.succeeded_at)}</span>` : "never"}</dd></div>
+      <div><dt>State</dt><dd>${running ? label("busy", "running now") : last ? outcome({ status: last.success ? "done" : "failed" }) : label("calm", loaded ? "never ran" : "looking …")}</dd></div>
+      <div><dt>Last success</dt><dd>${last?.succeeded_at ? html`${ago(last.succeeded_at)}<br><span class="quiet">${time(last.succeeded_at)}</span>` : loaded ? "never" : "–"}</dd></div>
       <div><dt>Next run</dt><dd>${next ? html`${ago(next)}<br><span class="quiet">${time(next)}</span>` : html`<code>${each.schedule.cron}</code><br><span class="quiet">${each.schedule.time_zone}</span>`}</dd></div>
       ${Object.entries(each.peers).map(([side, status]) => html`<div><dt>Waits in ${title(side)}</dt><dd>${plural(status.pending, "change")}<br><span class="quiet">${status.oldest_pending_at ? `the oldest ${ago(status.oldest_pending_at)}` : "nothing is old"}</span></dd></div>`)}
       <div><dt>Open conflicts</dt><dd>${number(each.open_conflicts)}</dd></div>
@@ -78,7 +80,7 @@ function pair(name, each, lease, latest, days) {
       ${chart("Changes carried, by day", days, [["changes", (day) => day.changes]])}
       ${chart("Seconds a run took", days, [["median", (day) => day.p50], ["95 %", (day) => day.p95]])}
       ${chart("Conflicts and dead letters", days, [["conflicts", (day) => day.conflicts], ["dead letters", (day) => day.dead_letters]])}
-      ${chart("Cost", days, [[days.at(-1).currency, (day) => day.cost]])}</div>` : html`<p class="quiet">No run yet, so there is nothing to draw. <a href="#runs">Start one</a>.</p>`}
+      ${chart("Cost", days, [[days.at(-1).currency, (day) => day.cost]])}</div>` : !loaded ? html`<p class="quiet" role="status">Loading …</p>` : html`<p class="quiet">No run yet, so there is nothing to draw. <a href="#runs">Start one</a>.</p>`}
   </section>`;
 }
 

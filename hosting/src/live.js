@@ -15,7 +15,17 @@ function tell() {
 }
 
 window.addEventListener("offline", () => connection(false));
-window.addEventListener("online", () => connection(true));
+window.addEventListener("online", settle);
+
+const PATIENCE = 3000; // for so many ms a listener may catch up before it counts as cut off
+const listening = new Set();
+
+/** The connection is there while no listener has been behind for long. */
+function settle() {
+  const behind = [...listening].some((each) => each.behind);
+  if (!behind) return connection(navigator.onLine);
+  setTimeout(() => connection(navigator.onLine && ![...listening].some((each) => each.behind && Date.now() - each.behind >= PATIENCE)), PATIENCE);
+}
 
 function connection(fresh) {
   if (link.fresh === fresh) return;
@@ -35,21 +45,28 @@ export const idBelow = (id) => where(documentId(), "<", id);
  * sentence; `more` says that there are further ones. One document more than is shown is read, to know that.
  */
 export function listen(db, name, parts, most, changed) {
-  const found = { rows: [], state: "loading", more: false, stop: () => {} };
+  const found = { rows: [], state: "loading", more: false, behind: null, stop: () => {} };
   const asked = query(collection(db, name), ...parts, limit(most + 1));
   const heard = (snapshot) => {
     reads.documents += snapshot.docChanges().length;
     found.rows = snapshot.docs.slice(0, most).map((each) => ({ ...each.data(), id: each.id }));
     found.more = snapshot.docs.length > most;
     found.state = "ready";
-    connection(!snapshot.metadata.fromCache && navigator.onLine);
+    found.behind = snapshot.metadata.fromCache ? (found.behind ?? Date.now()) : null;
+    settle();
     tell();
     changed();
   };
-  found.stop = onSnapshot(asked, { includeMetadataChanges: true }, heard, (error) => {
+  const end = onSnapshot(asked, { includeMetadataChanges: true }, heard, (error) => {
+    listening.delete(found);
     found.state = wordsOf(error);
     changed();
   });
+  listening.add(found);
+  found.stop = () => {
+    listening.delete(found);
+    end();
+  };
   return found;
 }
 

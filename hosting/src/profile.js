@@ -74,7 +74,7 @@ function one(field, member, session, update) {
   const wrong = typed ? refusal(field, draft.value) : null;
   const theirs = typed && !same(draft.base, kept) ? kept : null;
   const refused = page.letters?.rows.find((row) => field.name in (row.fields || {}) || field.name in (row.change?.fields || {}));
-  return html`<form class="field" aria-label=${field.label} @submit=${(event) => { event.preventDefault(); if (!wrong && typed) save(field, draft.value, member, session, update); }}>
+  return html`<form class="field" aria-label="Edit ${field.label}" @submit=${(event) => { event.preventDefault(); if (!wrong && typed) save(field, draft.value, member, session, update); }}>
     ${control(field, typed ? draft.value : kept, wrong, (value) => { page.drafts.set(draftKey(field), { value, base: typed ? draft.base : kept }); update(); })}
     <div class="row"><span id="state-${field.name}" role="status">${label(kind, words)}</span>
     ${typed ? html`<span class="actions"><button class="main" ?disabled=${!!wrong}>Save</button><button type="button" class="plain" @click=${() => { page.drafts.delete(draftKey(field)); update(); }}>Undo</button></span>` : nothing}</div>

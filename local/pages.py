@@ -24,6 +24,8 @@ def built(hosting: Path = HOSTING) -> Path:
     """Return the folder with the pages, made anew if a source is newer. Raises StackError where they cannot be made."""
     made = hosting / "dist"
     stamp = made / "index.html"
+    if not (hosting / "package.json").exists():
+        raise StackError(f"{hosting / 'package.json'} is missing: check out the whole repository")
     if not stamp.exists() or stamp.stat().st_mtime < max(each.stat().st_mtime for each in sources(hosting)):
         _run(hosting, [*npm(), "ci"], hosting / "node_modules" / ".package-lock.json", hosting / "package-lock.json")
         _run(hosting, [*npm(), "run", "build"])

@@ -41,3 +41,10 @@ def missing() -> str | None:
 
 def program() -> str | None:
     return shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+
+
+def expect(locator: Any) -> Any:
+    """Return Playwright's assertions about what a locator finds; they wait until they hold."""
+    from playwright.sync_api import expect as of
+
+    return of(locator)

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from browser.chromium import Opened
+from browser.chromium import Opened, expect
 from browser.scenes import ANNA, JON, SIGGA, dead_letter, in_django, in_firestore, members, open_conflict, settled_conflict
-from playwright.sync_api import expect
 from real import Real
 
 from local.process import wait_until

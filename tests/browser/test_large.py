@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from browser.chromium import Opened
-from playwright.sync_api import expect
+from browser.chromium import Opened, expect
 from real import Real
 
 pytestmark = pytest.mark.stack

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from browser.chromium import Opened
+from browser.chromium import Opened, expect
 from browser.scenes import ANNA, SIGGA, in_django, members, open_conflict
-from playwright.sync_api import expect
 from real import Real
 
 from local.process import wait_until

@@ -1,6 +1,7 @@
 """Serves the pages on this machine as Firebase Hosting does: the same headers, `/api/**` led to the functions."""
 
 import json
+import sys
 import threading
 import urllib.parse
 from collections.abc import Mapping
@@ -45,8 +46,7 @@ class Site:
         self.url = f"http://{HOST}:{self._port}"
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer((HOST, self._port), self._handler)
-        self._server.daemon_threads = True
+        self._server = _Server((HOST, self._port), self._handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -83,6 +83,15 @@ class Site:
             return call(method, f"{self._functions}/dashboard{path}", json.loads(body) if body else None, sent, LONGEST)
         except OSError:
             return 502, b'{"errors": [{"kind": "Unreachable", "message": "the functions do not answer"}]}'
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that has left before its answer came."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(SimpleHTTPRequestHandler):

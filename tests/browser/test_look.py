@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from browser.chromium import DESK, PHONE, Opened
+from browser.chromium import DESK, PHONE, Opened, expect
 from browser.scenes import ANNA, everything
 from real import Real
 
@@ -27,7 +27,7 @@ PAGES = {
     "reconcile": ("/#reconcile", "Earlier ones"),
     "profile": (f"/profile#{ANNA}", "in conflict"),
 }
-QUIET = "!document.querySelector('progress') && !/Loading …|Asking how|looking …/.test(document.body.innerText)"
+UNFINISHED = re.compile("Loading …|Asking how|looking …")
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": DESK},
     "dark": {"color_scheme": "dark", "viewport": DESK},
@@ -51,7 +51,8 @@ def test_every_page_looks_right_in_both_themes_and_on_a_phone(opened: Opened, wo
         for name, (path, wanted) in PAGES.items():
             page = opened(path, **context)
             page.locator("#content", has_text=re.compile(wanted)).wait_for()
-            page.wait_for_function(QUIET)
+            expect(page.locator("progress")).to_have_count(0)
+            expect(page.get_by_text(UNFINISHED)).to_have_count(0)
             page.screenshot(path=PICTURES / f"{name}-{look}.png", full_page=True)
             wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
             troubles |= {f"{name}-{look}": each for each in (serious(page), wide and "scrolls sideways") if each}

@@ -1,6 +1,7 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ojs demo-agents demo-bakalari up check test simulate simulate-selftest simulate-sweep bench docs lint lock audit clean venv
+.PHONY: help demo demo-ojs demo-agents demo-bakalari up hosting check test simulate simulate-selftest simulate-sweep bench docs lint lock audit \
+	clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -29,6 +30,9 @@ demo-agents: venv  ## autonomous agents on the manuscripts of OJS journals, two 
 
 up: venv  ## start Firestore, Django and the functions, until Ctrl-C; KEEP=1 goes on with the last data
 	@$(PY) -m local up $(if $(filter-out 0 no false,$(KEEP)),--keep)
+
+hosting: venv  ## bundle the dashboard and the profile page into hosting/dist
+	@$(PY) -m local pages
 
 check: lint  ## linters, types and the fast tests, in seconds
 	$(PY) -m pytest -q -n 2 --dist loadfile -m "not stack" tests
@@ -64,7 +68,7 @@ audit: venv  ## known weaknesses of what is pinned, where pip-audit and its data
 	@sh local/audit.sh
 
 clean:  ## delete what was made here: .venv, .local, caches
-	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf .venv .local hosting/dist hosting/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv:

@@ -72,6 +72,14 @@ def export_record(request: Request) -> ResponseReturnValue:
 
 
 @functions_framework.http
+def explain_record(request: Request) -> ResponseReturnValue:
+    """Tell the story of one record: who wrote what, what became of it, and why."""
+    from shared import service
+
+    return service.answering(request, lambda call: service.explaining(request, call), role="operator")
+
+
+@functions_framework.http
 def sync_health(request: Request) -> ResponseReturnValue:
     """Say whether all is well: 200, or 503 with what needs somebody."""
     from shared import service
@@ -93,6 +101,15 @@ def ojs_health(request: Request) -> ResponseReturnValue:
     from shared import journals, service
 
     return service.answering(request, lambda call: journals.health(request, call), role="viewer")
+
+
+@functions_framework.http
+def dashboard(request: Request) -> ResponseReturnValue:
+    """Lead people who sign in with Firebase to what the pages in hosting/ ask for, such as `/api/sync_health`."""
+    from shared import door
+
+    behind = (bidirectional_sync, reconcile, replay_dead_letters, resolve_conflict, explain_record, sync_health)
+    return door.opened(request, {each.__name__: each for each in behind})
 
 
 @functions_framework.cloud_event

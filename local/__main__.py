@@ -8,7 +8,7 @@ from local.errors import StackError
 from local.ports import HOST
 from local.process import exit_on_sigterm
 
-COMMANDS = ("up", "demo", "demo_ojs", "demo_agents", "demo_bakalari")
+COMMANDS = ("up", "demo", "demo_ojs", "demo_agents", "demo_bakalari", "pages")
 
 
 def main() -> int:

@@ -10,8 +10,11 @@ from rich.console import Console
 
 from local.backend import ADMIN
 from local.bundle import ROOT
+from local.errors import StackError
 from local.journals import FOLDER as FOLDER_OF_JOURNALS
 from local.journals import VERSIONS, Journals
+from local.pages import built
+from local.site import TAKES_UNSIGNED, Site
 from local.stack import Stack
 
 FOLDER = ROOT / ".local" / "up"
@@ -28,9 +31,13 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print("starting Firestore, Django and the functions ...")
-    with Stack(options.folder, keep=options.keep, members=options.members, tasks=1) as stack, ExitStack() as exits:
+    pages = _pages(console)
+    with ExitStack() as exits:
+        described = Stack(options.folder, keep=options.keep, members=options.members, tasks=1, functions_env=TAKES_UNSIGNED)
+        stack = exits.enter_context(described)
+        site = exits.enter_context(Site(stack, pages)) if pages else None
         write_env(stack)
-        for line in [*journals(stack, exits), *welcome(stack)]:
+        for line in [*journals(stack, exits), *welcome(stack, site)]:
             console.print(line)
         while True:
             stack.check()
@@ -55,8 +62,20 @@ def write_env(stack: Stack) -> Path:
     return file
 
 
-def welcome(stack: Stack) -> Iterator[str]:
+def _pages(console: Console) -> Path | None:
+    """Return the pages; None, after saying why, where they cannot be made: all else works without them."""
+    try:
+        return built()
+    except StackError as error:
+        console.print(f"no dashboard: {error}")
+        return None
+
+
+def welcome(stack: Stack, site: Site | None) -> Iterator[str]:
     """Yield what a newcomer needs, one line each: addresses, a login, a first command."""
+    if site:
+        yield f"Dashboard      {site.url}/   say who you are: no password is needed here"
+        yield f"Profile page   {site.url}/profile   a member's own, as your app would have it"
     if stack.backend:
         password = stack.secret("admin-password")
         stack.backend.set_admin(password)

@@ -84,9 +84,9 @@ class PartOf(Store):
         except Contended:
             raise AlreadyRunning(report.pair, report.run_id) from None
 
-    def renew(self, pair: str, until: datetime) -> None:
+    def renew(self, pair: str, until: datetime, done: Mapping[str, int]) -> None:
         """Hold the shard's lease for longer, and the pair's."""
-        super().renew(pair, until)
+        super().renew(pair, until, done)
         whole = Write(f"{LEASES}/{state_id(pair)}", {"until": until + OPEN_FOR}, ("until",), True)
         self._write([whole])
 

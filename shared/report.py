@@ -175,6 +175,11 @@ class Report:
         """How many changes were read in both directions."""
         return sum(tally.read for tally in self.directions.values())
 
+    @property
+    def done(self) -> dict[str, int]:
+        """What a run that is under way has done so far: changes read, and records compared."""
+        return {"changes": self.moved, "compared": sum(each.compared for each in self.reconciled.values())}
+
     def as_json(self) -> dict[str, Any]:
         """Return the report as the functions answer it."""
         tallies = list(self.directions.values())

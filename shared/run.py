@@ -185,7 +185,7 @@ class Run:
         """
         if self.now() - self.renewed_at >= LEASE / 4:
             self.renewed_at = self.now()
-            self.store.renew(self.pair.name, self.now() + LEASE)
+            self.store.renew(self.pair.name, self.now() + LEASE, self.report.done)
         self.pair.told(self.report)
         self.report.stopped_by = self._limit()
         return self.report.stopped_by is None

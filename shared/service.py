@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from flask import Request, current_app
+from flask import Request, current_app, g
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared import engine, shards, wiring
@@ -22,7 +22,9 @@ from shared.bodies import parse
 from shared.callers import NOBODY, Caller, Role
 from shared.decision import Decision
 from shared.errors import AlreadyRunning, BadRequest, BodyTooLarge, ConfigError, NotFound, NotOpen, Refused, SyncError, unforeseen
+from shared.explain import known, tell
 from shared.export import export
+from shared.facts import gather
 from shared.health import pair_health, say
 from shared.model import instant
 from shared.preview import Motion, rehearse
@@ -179,9 +181,8 @@ def _log_call(call: Call, status: int, told: Mapping[str, str]) -> None:
     """Note who called and what came of it. Refused calls are noted here alone: in Firestore, a stranger could run up a bill."""
     event, severity = ("refused", "WARNING") if status in {401, 403} else ("call", "INFO")
     who = {"caller": call.caller.id, "role": call.caller.role, "requestId": call.request_id, "runId": call.run_id}
-    wiring.log()(
-        event, f"{current_app.name} answered {status}", severity, function=current_app.name, status=status, **who, **told
-    )
+    function = g.get("function", current_app.name)
+    wiring.log()(event, f"{function} answered {status}", severity, function=function, status=status, **who, **told)
 
 
 def _wrong_method(call: Call, method: str, right: str) -> Answer:
@@ -307,7 +308,15 @@ def health(call: Call) -> Answer:
     }
     say(wiring.log().bind(requestId=call.request_id), pairs)
     problems = [{"pair": name, **problem} for name, each in pairs.items() for problem in each["problems"]]
-    return call.answer(not problems, {"pairs": pairs}, problems), 503 if problems else 200
+    told = {name: each | _described(name) for name, each in pairs.items()}
+    return call.answer(not problems, {"pairs": told}, problems), 503 if problems else 200
+
+
+def _described(name: str) -> dict[str, Any]:
+    """Return what a page must know of a pair: its schedule, and its entities with their tenants."""
+    pair, spec = wiring.pairs()[name], wiring.settings().pairs[name]
+    entities = {each: list(pair.tenants.get(each, ())) for each in pair.entities}
+    return {"schedule": spec.schedule.model_dump(), "entities": entities}
 
 
 def replay(request: Request, call: Call) -> Answer:
@@ -352,6 +361,15 @@ def export_asked(asked: Subject, call: Call) -> Answer:
     asked = asked.model_copy(update={"by": call.caller.signs(asked.by)})
     log = wiring.log().bind(requestId=call.request_id)
     return call.answer(True, export(wiring.pairs(), wiring.store(), wiring.now, log, asked, call.run_id), []), 200
+
+
+def explaining(request: Request, call: Call) -> Answer:
+    """Tell the story of the record that the request names."""
+    pair, record = parse(request, Subject).found_in(wiring.pairs())
+    facts = gather(pair, record, wiring.store())
+    if not known(facts):
+        raise NotFound(f"nothing is known of this {record.entity}: neither side holds it, and nothing that was kept is about it")
+    return call.answer(True, {"story": tell(facts, wiring.now()).as_json()}, []), 200
 
 
 def _error(error: SyncError) -> dict[str, Any]:

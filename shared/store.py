@@ -89,9 +89,10 @@ class Store(Conflicts):
             holder = self.lease(report.pair).holder(report.started_at) or "that has just begun"
             raise AlreadyRunning(report.pair, holder) from None
 
-    def renew(self, pair: str, until: datetime) -> None:
-        """Hold the lease for longer. If another run has it by now, that one does: two runs at once do no harm."""
-        self._write([Write(self.lease_path(pair), {"until": until}, ("until",), True)])
+    def renew(self, pair: str, until: datetime, done: Mapping[str, int]) -> None:
+        """Hold the lease for longer, and say what was `done` so far. If another run has it by now, that one does: two runs at
+        once do no harm."""
+        self._write([Write(self.lease_path(pair), {"until": until, "done": dict(done)}, ("until", "done"), True)])
 
     def finish(self, report: Report, now: datetime) -> None:
         """Write the run's record and give the lease back, unless another run holds it by now."""

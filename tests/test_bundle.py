@@ -71,7 +71,7 @@ def test_every_synced_collection_has_its_tracker(bundle: Path) -> None:
     kinds = discover(bundle / "main.py")
     assert {name for name, kind in kinds.items() if kind == "cloudevent"} == set(triggers(bundle / "sync.yaml"))
     http = {"bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_health", "sync_shard"}
-    http |= {"erase_record", "export_record", "ojs_event", "ojs_health"}
+    http |= {"erase_record", "export_record", "explain_record", "dashboard", "ojs_event", "ojs_health"}
     assert {name for name, kind in kinds.items() if kind == "http"} == http
 
 

@@ -51,7 +51,15 @@ EVENT = {
     "ce-document": "nowhere/north",
     "Content-Type": "application/protobuf",
 }
-RUNS = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_shard", "export_record")
+RUNS = (
+    "bidirectional_sync",
+    "reconcile",
+    "replay_dead_letters",
+    "resolve_conflict",
+    "sync_shard",
+    "export_record",
+    "explain_record",
+)
 ADMINS = {"admin", "the admins' token"}
 """Who may erase, of those in the matrix who may run and decide."""
 TRACKERS = ("track_member_changes", "track_branch_changes", "track_interest_changes", "track_event_changes")
@@ -105,7 +113,7 @@ def _instance(monkeypatch: pytest.MonkeyPatch, secrets: tuple[Path, str], certif
 @pytest.fixture(scope="module")
 def apps() -> dict[str, Any]:
     """Every function as a Flask application of its own, as in production."""
-    kinds = dict.fromkeys((*RUNS, "erase_record", "sync_health", "ojs_health", "ojs_event"), "http") | dict.fromkeys(
+    kinds = dict.fromkeys((*RUNS, "erase_record", "sync_health", "ojs_health", "ojs_event", "dashboard"), "http") | dict.fromkeys(
         TRACKERS, "cloudevent"
     )
     return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}
@@ -199,9 +207,10 @@ MATRIX: dict[str, tuple[Callable[[Google], str | None], Any, Any, Any]] = {
 LET_IN = (
     dict.fromkeys((*RUNS, "erase_record", "ojs_health"), 400)
     | {"ojs_event": 401}
-    | {"sync_health": 405}
+    | {"sync_health": 405, "dashboard": 404}
     | dict.fromkeys(TRACKERS, 200)
 )
+BEHIND_THE_DOOR = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "explain_record", "sync_health")
 
 
 @pytest.mark.parametrize("caller", MATRIX)
@@ -217,6 +226,22 @@ def test_who_may_call_what(called, certified, caller):
 
 def test_every_function_of_the_entry_file_is_in_the_matrix(apps):
     assert set(discover(MAIN)) == set(LET_IN)
+
+
+@pytest.mark.parametrize("caller", MATRIX)
+def test_the_browsers_door_lets_in_whom_the_function_behind_it_lets_in(apps, called, certified, caller):
+    token = MATRIX[caller][0](certified)
+    sent = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    door = apps["dashboard"].test_client()
+    found = {name: door.post(f"/api/{name}", headers=sent, json={"pair": 0}).status_code for name in BEHIND_THE_DOOR}
+    assert found == {name: called(name, token).status_code for name in BEHIND_THE_DOOR}
+
+
+@pytest.mark.parametrize("path", ["/", "/api/", "/api/erase_record", "/api/export_record", "/api/sync_shard", "/api/dashboard"])
+def test_nothing_else_is_behind_the_browsers_door_for_anybody(apps, path):
+    answer = apps["dashboard"].test_client().post(path, headers={"Authorization": "Bearer the-admins-token"}, json={})
+    assert answer.status_code == 404
+    assert path.rpartition("/")[2] not in BEHIND_THE_DOOR
 
 
 @pytest.mark.parametrize("name", ["bidirectional_sync", "reconcile", "replay_dead_letters"])

@@ -183,3 +183,23 @@ def test_the_table_has_a_row_for_each_collection_and_a_column_for_each_caller():
     assert set(SYNCED) == synced
     assert {"sync_queue", "sync_runs"} <= in_code
     assert synced | in_code <= rows
+
+
+OWN = ("sync_queue", "sync_conflicts", "sync_dead_letters")
+
+
+def about(key: str, entity: str = "member") -> dict[str, Any]:
+    return {"entity": {"stringValue": entity}, "key": {"stringValue": key}}
+
+
+@pytest.mark.parametrize("collection", OWN)
+def test_members_read_what_is_about_their_own_record_and_of_nobody_elses(documents: Documents, collection: str) -> None:
+    anna = token(member="0101701234")
+    own, other, branch = (
+        documents.stored(collection, each) for each in (about("0101701234"), about("1"), about("0101701234", "branch"))
+    )
+    assert documents.status(anna, "GET", own) == OK
+    assert documents.status(anna, "GET", other) == DENIED
+    assert documents.status(anna, "GET", branch) == DENIED
+    assert documents.status(USER, "GET", own) == DENIED
+    assert documents.status(anna, "GET", collection) == DENIED, "a list of all"

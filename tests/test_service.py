@@ -75,6 +75,7 @@ def apps() -> dict[str, Any]:
         "sync_health",
         "erase_record",
         "export_record",
+        "explain_record",
     )
     kinds = dict.fromkeys(http, "http") | {"track_member_changes": "cloudevent"}
     return {name: functions_framework.create_app(name, str(MAIN), kind) for name, kind in kinds.items()}

@@ -13,14 +13,16 @@ LABEL = ("app", "bothways")
 
 
 def plan_http(settings: Settings, project: Project) -> Iterator[Command]:
-    """Yield what deploys each HTTP function; only the caller's account may invoke it."""
+    """Yield what deploys each HTTP function; only the caller's account may invoke those that are not public."""
     sizes = settings.sizes["http"]
     for name, kind in settings.kinds.items():
         if kind != EVENT:
             refuse_taken(name, project)
-            trigger = ("--trigger-http", "--no-allow-unauthenticated")
+            public = settings.is_public(name)
+            trigger = ("--trigger-http", "--allow-unauthenticated" if public else "--no-allow-unauthenticated")
             yield from _deploy(settings, project, name, sizes.get(name, sizes["default"]), trigger)
-            yield _invoker(settings, name)
+            if not public:
+                yield _invoker(settings, name)
 
 
 def plan_trackers(settings: Settings, project: Project) -> Iterator[Command]:

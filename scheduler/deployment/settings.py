@@ -93,11 +93,17 @@ class Settings:
         """
         filled = {"role": "events" if self.kinds[function] == EVENT else "operator", "addresses": ",".join(addresses)}
         known = {name: value.format(**self._places(), **filled) for name, value in self.sizes["environment"].items()}
+        if self.is_public(function):
+            del known["SYNC_TRUST_IAM"]
         for name in dict.fromkeys(_named(r"\$\{(\w+)\}", self.sync)):
             known.setdefault(name, self.environment.get(name, ""))
             if not known[name]:
                 raise DeployError(f"sync.yaml needs {name}: name it with --set {name}=VALUE")
         return told(known)
+
+    def is_public(self, function: str) -> bool:
+        """Return whether IAM lets everybody call a function."""
+        return function in self.sizes["public"]
 
     def _places(self) -> dict[str, str]:
         queue = f"projects/{self.project}/locations/{self.region}/queues/{self.sizes['queue']['name']}"

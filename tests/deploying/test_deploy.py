@@ -130,11 +130,21 @@ def test_the_bodies_of_the_jobs_are_what_their_functions_take():
             kinds[job["function"]].model_validate(job.get("body", {}))
 
 
+PUBLIC = {"dashboard"}
+"""What a browser must be let through to: IAM knows nobody there."""
+
+
+def test_the_browsers_door_is_open_to_all_and_believes_no_token_without_its_signature(plan):
+    deployed = {words[2]: words for words in found(plan, "functions", "deploy")}
+    assert {name for name, words in deployed.items() if "--allow-unauthenticated" in words} == PUBLIC
+    assert {name for name, words in deployed.items() if "SYNC_TRUST_IAM" not in variables(words)} == PUBLIC
+
+
 def test_every_function_is_closed_to_strangers_and_limited(plan):
     deployed = found(plan, "functions", "deploy")
     assert len(deployed) >= 9
     for words in deployed:
-        assert {"--no-allow-unauthenticated", "--retry"} & set(words), words
+        assert {"--no-allow-unauthenticated", "--retry"} & set(words) or words[2] in PUBLIC, words
         for limit in ("--memory=", "--timeout=", "--concurrency=", "--max-instances="):
             assert [word for word in words if word.startswith(limit)], words
         assert dict(itertools.pairwise(words))["--service-account"].startswith("bothways-functions@")
@@ -168,7 +178,7 @@ def test_a_function_is_told_who_may_call_it_and_under_what_address(plan):
 def test_only_the_callers_account_may_invoke_and_it_may_do_nothing_else(plan):
     invoked = found(plan, "functions", "add-invoker-policy-binding")
     assert {words[-4] for words in invoked} == {"--member=serviceAccount:bothways-caller@demo-project.iam.gserviceaccount.com"}
-    assert {words[2] for words in invoked} == {words[2] for words in found(plan, "functions", "deploy")}
+    assert {words[2] for words in invoked} == {words[2] for words in found(plan, "functions", "deploy")} - PUBLIC
     roles = {
         (words[3].partition("@")[0].rpartition(":")[2], words[4]) for words in found(plan, "projects", "add-iam-policy-binding")
     }

@@ -1,0 +1,33 @@
+// What sync_health says, asked for once and shared by all views; again when somebody wants to know.
+import { ask } from "./functions.js";
+
+export const health = { pairs: null, problems: [], at: null, message: "", asking: false };
+
+/** Ask, unless it is known already; `again` asks anyway. 503 is an answer too: something needs somebody. */
+export async function look(session, update, again = false) {
+  if (health.asking || (health.pairs && !again)) return;
+  health.asking = true;
+  update();
+  const answer = await ask(session, "sync_health");
+  health.asking = false;
+  if (answer.result.pairs) Object.assign(health, { pairs: answer.result.pairs, problems: answer.errors, at: new Date(), message: "" });
+  else health.message = answer.message;
+  update();
+}
+
+export const pairNames = () => Object.keys(health.pairs || {});
+export const sidesOf = (pair) => Object.keys(health.pairs?.[pair]?.peers || {});
+export const entities = () => Object.entries(health.pairs || {}).flatMap(([pair, each]) => Object.entries(each.entities).map(([name, tenants]) => ({ pair, name, tenants })));
+
+/** Return when a daily or hourly cron line is next due, in the pair's zone; null for one that is more than that. */
+export function nextRun({ cron, time_zone: zone }, now = new Date()) {
+  const [minute, hour, ...rest] = cron.split(" ");
+  if (rest.some((each) => each !== "*") || !/^\d+$/.test(minute) || !/^(\d+|\*)$/.test(hour)) return null;
+  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "numeric", minute: "numeric", hourCycle: "h23" });
+  const next = new Date(Math.ceil((now.getTime() + 1) / 60_000) * 60_000);
+  for (let step = 0; step < 1500; step += 1, next.setTime(next.getTime() + 60_000)) {
+    const [h, m] = clock.format(next).split(":").map(Number);
+    if (m === Number(minute) && (hour === "*" || h === Number(hour))) return next;
+  }
+  return null;
+}

@@ -3,12 +3,15 @@
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
 from local.backend import ADMIN
 from local.bundle import ROOT
+from local.schools import FOLDER as FOLDER_OF_SCHOOLS
+from local.schools import Schools
 from local.stack import Stack
 
 FOLDER = ROOT / ".local" / "up"
@@ -25,13 +28,23 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print("starting Firestore, Django and the functions ...")
-    with Stack(options.folder, keep=options.keep, members=options.members, tasks=1) as stack:
+    with Stack(options.folder, keep=options.keep, members=options.members, tasks=1) as stack, ExitStack() as exits:
         write_env(stack)
-        for line in welcome(stack):
+        for line in [*schools(stack, exits), *welcome(stack)]:
             console.print(line)
         while True:
             stack.check()
             time.sleep(CHECK_SECONDS)
+
+
+def schools(stack: Stack, exits: ExitStack) -> Iterator[str]:
+    """Start the stand-ins for Bakaláři schools, where the tests are, and yield what to type."""
+    if not FOLDER_OF_SCHOOLS.is_dir():
+        return
+    running = exits.enter_context(Schools(stack.logs / "schools.log"))
+    form = "client_id=ANDR&grant_type=password&username=vzor1&password=heslo-1"
+    for name, url in running.urls.items():
+        yield f"Bakaláři       a stand-in, school {name}: curl -d '{form}' {url}/api/login"
 
 
 def write_env(stack: Stack) -> Path:

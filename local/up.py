@@ -14,6 +14,8 @@ from local.errors import StackError
 from local.journals import FOLDER as FOLDER_OF_JOURNALS
 from local.journals import VERSIONS, Journals
 from local.pages import built
+from local.schools import FOLDER as FOLDER_OF_SCHOOLS
+from local.schools import Schools
 from local.site import TAKES_UNSIGNED, Site
 from local.stack import Stack
 
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
         stack = exits.enter_context(described)
         site = exits.enter_context(Site(stack, pages)) if pages else None
         write_env(stack)
-        for line in [*journals(stack, exits), *welcome(stack, site)]:
+        for line in [*journals(stack, exits), *schools(stack, exits), *welcome(stack, site)]:
             console.print(line)
         while True:
             stack.check()
@@ -52,6 +54,16 @@ def journals(stack: Stack, exits: ExitStack) -> Iterator[str]:
     for version, path in VERSIONS.items():
         call = f'curl -H "Authorization: Bearer {running.secrets[f"ojs-{path}"]}" {running.api(version, "submissions")}'
         yield f"OJS {version[0]}.{version[1]}        {call}   (a stand-in)"
+
+
+def schools(stack: Stack, exits: ExitStack) -> Iterator[str]:
+    """Start the stand-ins for Bakaláři schools, where the tests are, and yield what to type."""
+    if not FOLDER_OF_SCHOOLS.is_dir():
+        return
+    running = exits.enter_context(Schools(stack.logs / "schools.log"))
+    form = "client_id=ANDR&grant_type=password&username=vzor1&password=heslo-1"
+    for name, url in running.urls.items():
+        yield f"Bakaláři       a stand-in, school {name}: curl -d '{form}' {url}/api/login"
 
 
 def write_env(stack: Stack) -> Path:

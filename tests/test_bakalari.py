@@ -357,6 +357,8 @@ def test_the_public_timetable_has_classes_and_teachers_that_no_account_sees():
         assert town.rows("north", "class")["XN"]["name"] == "1.C"
         assert town.rows("north", "user")["UWZIS"]["name"] == "Nováková Eva"
         assert town.rows("north", "user")["U%20%2012"]["name"] == "Mgr. Karel Vzor", "an account's knowledge goes before it"
+        town.schools["north"].mode = "summer"
+        assert town.run().moved == 0, "and is not replaced by it while the accounts show nothing"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '[{"username": "a"}]', '[{"username": "a", "password": 1}]'])

@@ -71,7 +71,7 @@ class Bakalari:
                 lessons = lessons and any(True for _ in _atoms(self._get(school, number, "timetable/permanent")))
             except SyncError as error:
                 failure = failure or error
-        if failure is None and school.public and entity in {"class", "user"}:
+        if failure is None and lessons and school.public and entity in {"class", "user"}:  # else it would seem to know better
             seen = {**self._public(school, entity), **seen}
         complete = failure is None and lessons and self.now().astimezone(PRAGUE).month not in SUMMER
         yield Poll([_seen(entity, external, fields) for external, fields in seen.items()], None, complete)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from graphs import GraphStand
 from stands import DjangoStand, EmulatorStand, MemoryFirestoreStand, MemoryStand, SimulatedBackendStand, Stand
 
 from shared.canonical import BUCKETS, bucket_of, record_hash, slot_of
@@ -43,6 +44,7 @@ EARLIER = datetime.now(UTC) - timedelta(days=1)
         SimulatedBackendStand,
         pytest.param(EmulatorStand, marks=pytest.mark.stack),
         pytest.param(DjangoStand, marks=pytest.mark.stack),
+        pytest.param(GraphStand, marks=pytest.mark.stack),
     ],
     ids=lambda kind: kind.__name__.removesuffix("Stand"),
 )

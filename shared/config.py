@@ -18,6 +18,8 @@ from shared.model import Policy
 
 NAME = r"^[a-z][a-z0-9_-]{0,31}$"
 Name = Annotated[str, Field(pattern=NAME)]
+OWN_PROPERTIES = frozenset({"key", "tenant", "_sync", "_hash", "_bucket", "_delete", "_lock"})
+"""What the sync keeps in a graph beside the fields."""
 SECRET = "secret:"  # noqa: S105  # how sync.yaml refers to one
 
 
@@ -49,14 +51,15 @@ def _short_form(value: object) -> object:
 
 
 class EntitySpec(Part):
-    """A kind of record: its collection, the name of its key at the backend, its fields, its tenants where it has any, and
-    how its conflicts are settled."""
+    """A kind of record: its collection (in a graph its label, or its type), the name of its key at the backend, its fields, its
+    tenants where it has any, and how its conflicts are settled. `ends` name the two references that make it a relationship."""
 
     collection: str = Field(pattern=r"^[^/{}]+(/(\{tenant\}|[^/{}]+)/[^/{}]+)*$")
     key: str = "id"
     fields: dict[str, Annotated[FieldSpec, BeforeValidator(_short_form)]] = Field(min_length=1)
     tenants: tuple[str, ...] = ()
     policy: Policy | None = None
+    ends: tuple[str, str] | None = None
 
 
 class Limits(Part):
@@ -125,6 +128,21 @@ class FirestoreSpec(Part):
     prices: PricesSpec = PricesSpec()
 
 
+class Neo4jSpec(Part):
+    """A database of a graph that speaks Bolt. `back` carries also what is changed there by hand, which costs reading all records
+    at every run; without, it is only written to."""
+
+    kind: Literal["neo4j"]
+    uri: str = Field(pattern=r"^(bolt|neo4j)(\+s|\+ssc)?://[^@]+$")
+    user: str = Field(min_length=1)
+    password: str = Field(pattern=r"^secret:[A-Za-z0-9_-]+$")
+    database: str = Field("neo4j", min_length=1)
+    back: bool = False
+    timeout_seconds: float = Field(15, gt=0, le=300)
+    breaker_failures: int = Field(3, ge=1)
+    breaker_seconds: float = Field(300, ge=0)
+
+
 class PairSpec(Part):
     """Two peers and the entities that they share. `policy` is that of every entity and field that names none."""
 
@@ -141,7 +159,7 @@ class PairSpec(Part):
     def mapped(self) -> list[mapping.Entity]:
         """Return the entities as the peers use them."""
         return [
-            mapping.Entity(name, spec.collection, tuple(self._fields(spec)), spec.policy or self.policy)
+            mapping.Entity(name, spec.collection, tuple(self._fields(spec)), spec.policy or self.policy, spec.ends)
             for name, spec in self.entities.items()
         ]
 
@@ -155,7 +173,7 @@ class Settings(Part):
     """All of sync.yaml."""
 
     version: Literal[1]
-    peers: dict[Name, Annotated[RestQueueSpec | FirestoreSpec, Field(discriminator="kind")]] = Field(min_length=1)
+    peers: dict[Name, Annotated[RestQueueSpec | FirestoreSpec | Neo4jSpec, Field(discriminator="kind")]] = Field(min_length=1)
     pairs: dict[Name, PairSpec] = Field(min_length=1)
 
     def pair_of(self, entity: str) -> str:
@@ -227,6 +245,8 @@ def _filled(value: Any, environment: Mapping[str, str], place: str, problems: li
 
 
 _SECTIONS: Mapping[str, type[Part]] = {"limits": Limits, "health": Health, "schedule": Schedule, "real_time": RealTime}
+_KINDS: Mapping[str, type[Part]] = {"rest_queue": RestQueueSpec, "neo4j": Neo4jSpec, "firestore": FirestoreSpec}
+_PAIRED = (["firestore", "rest_queue"], ["neo4j", "rest_queue"])
 _PARTS: Mapping[int, type[Part]] = {0: Settings, 2: PairSpec, 4: EntitySpec, 6: FieldSpec}
 
 
@@ -241,7 +261,7 @@ def _valid(place: list[str]) -> list[str]:
     if place[-1:] == ["prices"]:
         part: type[Part] = PricesSpec
     elif place[:1] == ["peers"]:
-        part = RestQueueSpec if "rest_queue" in place else FirestoreSpec
+        part = next((each for kind, each in _KINDS.items() if kind in place), FirestoreSpec)
     elif len(place) == 3 and place[2] in _SECTIONS:
         part = _SECTIONS[place[-1]]
     else:
@@ -278,8 +298,18 @@ def _peer_problems(place: str, pair: dict[str, Any], peers: dict[str, Any]) -> I
     if named["initial_winner"] in peers and named["initial_winner"] not in sides:
         yield f"{place}.initial_winner: {named['initial_winner']!r} is neither left nor right of the pair"
     kinds = sorted(str(_dict(peers.get(side or "")).get("kind")) for side in sides)
-    if all(side in peers for side in sides) and kinds != ["firestore", "rest_queue"]:
-        yield f"{place}: pairs a {kinds[0]} with a {kinds[1]}; a rest_queue and a firestore can be paired"
+    if all(side in peers for side in sides) and kinds not in _PAIRED:
+        valid = "a rest_queue and a firestore can be paired, or a rest_queue and a neo4j"
+        yield f"{place}: pairs a {kinds[0]} with a {kinds[1]}; {valid}"
+    elif "neo4j" in kinds:
+        yield from _graph_problems(place, _dict(pair.get("entities")))
+
+
+def _graph_problems(place: str, entities: dict[str, Any]) -> Iterator[str]:
+    for entity, spec in entities.items():
+        fields = {name: _dict(_short_form(each)) for name, each in _dict(_dict(spec).get("fields")).items()}
+        for name in {str(each.get("firestore") or name) for name, each in fields.items()} & OWN_PROPERTIES:
+            yield f"{place}.entities.{entity}.fields: {name!r} is a property of the sync's own; choose another with `firestore:`"
 
 
 def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) -> Iterator[str]:
@@ -295,6 +325,9 @@ def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) ->
         yield from _type_problems(f"{at}.fields.{name}", each, entities)
     if _name(spec.get("key")) in fields:
         yield f"{at}.fields.{spec['key']}: is the key, and is not listed among the fields"
+    ends = spec.get("ends")
+    if ends is not None and not all(_dict(fields.get(str(each))).get("type") == "reference" for each in ends):
+        yield f"{at}.ends: names two fields of the type reference, from where to where a relationship runs"
     if bool(spec.get("tenants")) != ("{tenant}" in str(spec.get("collection"))):
         yield f"{at}: `tenants` and a `{{tenant}}` in `collection` go together"
 

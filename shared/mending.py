@@ -216,7 +216,7 @@ def _give_up(run: Run, peer: Peer, id: RecordId, error: TerminalRecord) -> None:
 def _send(run: Run, records: Iterable[Record], source: Peer, target: Peer, ends: Ends) -> None:
     """Apply whole records at `target`. Their bases are their own stamps: what the target wrote beside them is a conflict."""
     changes = [_whole(record) for record in records]
-    if not changes:
+    if not changes or run.pair.only not in {None, f"{source.name}_to_{target.name}"}:
         return
     tally = run.report.directions.setdefault(f"{source.name}_to_{target.name}", Tally())
     results = apply_by_policy(run, source, target, changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -13,9 +13,10 @@ from typing import Any
 
 from shared.breaker import Breaker
 from shared.callers import Callers, accounts_of, operator_token
-from shared.config import SECRET, FirestoreSpec, PairSpec, RestQueueSpec, Settings, load
+from shared.config import SECRET, FirestoreSpec, Neo4jSpec, PairSpec, RestQueueSpec, Settings, load
 from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
+from shared.mapping import Entity
 from shared.model import Scope
 from shared.nudges import Nudges
 from shared.peers.base import Peer
@@ -208,9 +209,22 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
         beside=partial(ThreadPoolExecutor, 1, "beside"),
-        breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
+        only=next((f"{b}_to_{a}" for a, b in ((spec.left, spec.right), (spec.right, spec.left)) if _only_written(a)), None),
+        breakers=tuple(breaker for each in (spec.left, spec.right) if (breaker := _breaker(each, name))),
         quota=documents().quota,
     )
+
+
+def _only_written(peer: str) -> bool:
+    spec = settings().peers[peer]
+    return isinstance(spec, Neo4jSpec) and not spec.back
+
+
+@cache
+def _breaker(name: str, pair: str) -> Breaker | None:
+    """Return the breaker of a peer in a pair, with whose lease it is kept."""
+    spec = settings().peers[name]
+    return None if isinstance(spec, FirestoreSpec) else Breaker(name, spec.breaker_failures, spec.breaker_seconds)
 
 
 @cache
@@ -226,10 +240,33 @@ def _peer(name: str, pair: str) -> Peer:
             key,
             spec.timeout_seconds,
             Backoff(spec.attempts),
-            breaker=Breaker(name, spec.breaker_failures, spec.breaker_seconds),
+            breaker=_breaker(name, pair),
             quota=documents().quota,
         )
+    if isinstance(spec, Neo4jSpec):
+        return _graph(name, spec, pair, entities)
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
+
+
+def _graph(name: str, spec: Neo4jSpec, pair: str, entities: Sequence[Entity]) -> Peer:
+    from neo4j import GraphDatabase  # not at the top: an instance without a graph need not load it
+
+    from shared.peers.bolt import Bolt
+    from shared.peers.neo4j import Neo4jPeer
+
+    password, patience = secret(spec.password), spec.timeout_seconds
+
+    def connect() -> Any:
+        return GraphDatabase.driver(
+            spec.uri,
+            auth=(spec.user, password()),
+            connection_timeout=patience,
+            max_transaction_retry_time=patience,
+            notifications_min_severity="OFF",
+        )
+
+    bolt = Bolt(name, spec.uri, spec.database, connect, _breaker(name, pair))
+    return Neo4jPeer(name, bolt, pair, entities, now, time.sleep, spec.back)
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

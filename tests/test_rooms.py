@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FUNCTION = 40
 PEERS = {"rest_queue", "firestore", "memory", "standin", "ojs", "bakalari", "neo4j"}
-CONCRETE = {f"peers.{name}" for name in (*PEERS, "documents", "layout")}
+CONCRETE = {f"peers.{name}" for name in (*PEERS, "documents", "layout", "bolt", "graph_opened", "graph_queue", "graph_shape")}
 GOOGLE = ("google", "firebase_admin", "grpc")
 
 
@@ -266,6 +266,9 @@ BUILDERS = {
     "insecure_channel",
     "RestQueue",
     "FirestorePeer",
+    "Neo4jPeer",
+    "Bolt",
+    "GraphDatabase.driver",
     "Firestore",
     "Store",
     "CloudTasksClient",

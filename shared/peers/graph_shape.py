@@ -20,8 +20,6 @@ from shared.mapping import Entity
 from shared.model import Json, Record, RecordId, Version, parse_stamp
 from shared.peers.graph_values import from_property, to_property
 
-OWN = ("key", "tenant", "_sync", "_hash", "_bucket", "_delete", "_lock")
-"""Properties that no field can be kept in."""
 LOCK = "SET x._lock = true REMOVE x._lock"
 """Writing a property locks its node or relationship until the end of the transaction; to remove one that is there, too."""
 

@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
+.PHONY: help demo demo-graph up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -18,7 +18,10 @@ help:  ## say what can be made
 demo: venv  ## show a sync in both directions, conflicts included, on this machine
 	@$(PY) -m local demo
 
-up: venv  ## start Firestore, Django and the functions, until Ctrl-C; KEEP=1 goes on with the last data
+demo-graph: venv  ## show content of Django in a graph, and what is edited there by hand
+	@$(PY) -m local demo-graph
+
+up: venv  ## start Firestore, Django, a graph and the functions, until Ctrl-C; KEEP=1 goes on with the last data
 	@$(PY) -m local up $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 check: lint  ## linters, types and the fast tests, in seconds

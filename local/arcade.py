@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from neo4j import Driver
 
 USER, DATABASE = "root", "neo4j"
-MEMORY_MB = 1024
+MEMORY_MB = 512
 OPENED = (
     "--add-exports=java.management/sun.management=ALL-UNNAMED",
     "--add-opens=java.base/java.nio=ALL-UNNAMED",
@@ -25,12 +25,20 @@ OPENED = (
 """What the server needs of Java; it brings a Java of its own, newer than most systems have."""
 
 
+def is_installed() -> bool:
+    """Return whether ArcadeDB can be started here: it comes for Linux alone."""
+    return importlib.util.find_spec("arcadedb_embedded") is not None
+
+
 class Arcade:
     """An ArcadeDB server with one database, running inside `with`. `folder` keeps its data; None: a folder of its own, deleted
-    at the end. `password` is that of the user `root`, made up if none is given: 8 letters at least."""
+    at the end. `password` is that of the user `root`, made up if none is given: 8 letters at least. It takes `memory` MB."""
 
-    def __init__(self, folder: Path | None = None, *, port: int = 0, password: str = "", log: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, port: int = 0, password: str = "", log: Path | None = None, memory: int = MEMORY_MB
+    ) -> None:
         """Describe the server; nothing starts before `with`."""
+        self._memory = memory
         self.password = password or secrets.token_hex(12)
         self._port, self._folder, self._log = port or free_port(), folder, log
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -109,7 +117,7 @@ class Arcade:
             "bolt.port": self._port,
             "server.defaultDatabases": f"{DATABASE}[{USER}]",
         }
-        java = [str(home / "jre" / "bin" / "java"), "-Xms256m", f"-Xmx{MEMORY_MB}m", *OPENED, "-Djava.awt.headless=true"]
+        java = [str(home / "jre" / "bin" / "java"), "-Xms256m", f"-Xmx{self._memory}m", *OPENED, "-Djava.awt.headless=true"]
         named = [f"-Darcadedb.{name}={value}" for name, value in settings.items()]
         return [
             *java,

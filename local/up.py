@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from local.arcade import DATABASE, USER, is_installed
 from local.backend import ADMIN
 from local.bundle import ROOT
 from local.stack import Stack
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print("starting Firestore, Django and the functions ...")
-    with Stack(options.folder, keep=options.keep, members=options.members, tasks=1) as stack:
+    with Stack(options.folder, keep=options.keep, members=options.members, tasks=1, graph=is_installed()) as stack:
         write_env(stack)
         for line in welcome(stack):
             console.print(line)
@@ -53,6 +54,9 @@ def welcome(stack: Stack) -> Iterator[str]:
     yield f"Firestore      FIRESTORE_EMULATOR_HOST={stack.emulator_host} GOOGLE_CLOUD_PROJECT={stack.project}"
     yield f"Secrets        SECRET_MANAGER_HOST={stack.secrets_host}"
     yield f"Tasks          CLOUD_TASKS_HOST={stack.env['CLOUD_TASKS_HOST']}   edits travel by themselves, within seconds"
+    if stack.arcade:
+        password = stack.arcade.password
+        yield f"Graph          {stack.arcade.uri}   log in as {USER} with {password}, database {DATABASE} (ArcadeDB, for Neo4j)"
     yield f"Logs           {_short(stack.logs)}"
     yield ""
     yield "Run a sync:"

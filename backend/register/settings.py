@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import dj_database_url
+from content.synced import ENTITIES
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -43,6 +44,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "syncqueue",
     "members",
+    "content",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -108,6 +110,7 @@ SYNC_QUEUE = {
             "tenant": "tenant",
             "fields": ["title", "starts_at", "details"],
         },
+        *ENTITIES,
     ],
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")

@@ -24,6 +24,7 @@ DEFINITIONS = tuple(
 
 TAKE_TURN = "MERGE (x:SyncLock {id: $id}) SET x.turn = coalesce(x.turn, 0) + 1 RETURN timestamp() AS now"
 """Writing transactions of the sync come one after the other: what one of them read as missing stays so."""
+IS_ANYTHING_NOTED = "RETURN EXISTS { MATCH (x:SyncTombstone) } AS tombstones, EXISTS { MATCH (x:SyncConflict) } AS conflicts"
 FIND_TOMBSTONES = "MATCH (x:SyncTombstone) WHERE x.id IN $places RETURN properties(x) AS properties"
 KEEP_TOMBSTONES = "UNWIND $rows AS row MERGE (x:SyncTombstone {id: row.id}) SET x += row"
 DROP_TOMBSTONES = "UNWIND $places AS id MATCH (x:SyncTombstone {id: id}) DELETE x"

@@ -25,6 +25,7 @@ class Kept:
     """A record as it was found, and as it is to be held: nothing is to be written of one that is not `touched`."""
 
     record: RecordId
+    place: str
     lying: Lying | None
     held: Held
     grave: Grave
@@ -54,14 +55,16 @@ class Opened:
         if writing:
             [turn] = self.ask(notes.TAKE_TURN, id=self.pair)
             self.now = datetime.fromtimestamp(turn["now"] / 1000, UTC)
-        lying = self._lying(wanted, writing)
-        places = [place_of(id) for id in wanted]
-        graves = {row["properties"]["id"]: row["properties"] for row in self.ask(notes.FIND_TOMBSTONES, places=places)}
-        for id, place in zip(wanted, places, strict=True):
-            grave = grave_of(graves.get(place))
+        lying, places = self._lying(wanted, writing), {place_of(id): id for id in wanted}
+        [there] = self.ask(notes.IS_ANYTHING_NOTED)
+        rows = self.ask(notes.FIND_TOMBSTONES, places=list(places)) if there["tombstones"] else ()
+        graves = {row["properties"]["id"]: grave_of(row["properties"]) for row in rows}
+        for place, id in places.items():
+            grave = graves.get(place, Grave())
             held = self.shapes[id.entity].held(lying.get(id), grave.version)
-            self.kept[id] = Kept(id, lying.get(id), held, grave, live=held.values is not None)
-        self._read_conflicts(dict(zip(places, wanted, strict=True)))
+            self.kept[id] = Kept(id, place, lying.get(id), held, grave, live=held.values is not None)
+        if there["conflicts"]:
+            self._read_conflicts(places)
 
     def _lying(self, ids: Sequence[RecordId], locked: bool) -> dict[RecordId, Lying]:
         found: dict[RecordId, Lying] = {}
@@ -79,12 +82,12 @@ class Opened:
 
     # What stands in the way
 
-    def look_around(self, changes: Sequence[Change]) -> None:
-        """Learn which nodes that may go are tied to others, and which ends of relationships are missing."""
+    def look_around(self, changes: Sequence[Change], ends: bool = False) -> None:
+        """Learn which nodes that may go are tied to others; and which ends of relationships are missing, if some are."""
         for entity, shape in self.shapes.items():
-            if shape.ends:
+            if shape.ends and ends:
                 self._look_for_ends(shape, [each for each in changes if each.record.entity == entity])
-            else:
+            if not shape.ends:
                 going = {each.record.key for each in changes if each.deleted and each.record.entity == entity}
                 going |= {id.key for id, each in self.kept.items() if id.entity == entity and each.lying and each.lying.marked}
                 rows = self.ask(shape.tied, keys=list(going)) if going else ()
@@ -210,15 +213,21 @@ class Opened:
         if changed:
             self.ask(shape.changed, rows=[_row(each, each.lying) for each in changed])
         if made:
-            rows = [_row(each, _new(shape, each), _all(each)) for each in made]
-            if self.ask(shape.made, rows=rows) != [{"made": len(rows)}]:
-                raise Contended
+            self._make(shape, made)
+
+    def _make(self, shape: Shape, made: Sequence[Kept]) -> None:
+        """Make what is not there, in rows that say no name twice: half of a first load is the packing of what is sent."""
+        new = [(each, _new(shape, each), _all(each)) for each in made]
+        names = list(dict.fromkeys(name for *_, properties in new for name in properties))
+        rows = [[each.record.key, place.start, place.end, *map(properties.get, names)] for each, place, properties in new]
+        if self.ask(shape.made(names), rows=rows) != [{"made": len(rows)}]:
+            raise Contended
 
     def _write_graves(self, touched: Sequence[Kept]) -> None:
-        before = {each.record: each.grave.row(place_of(each.record)) for each in touched}
-        after = {each.record: each.grave.over(each.version).row(place_of(each.record)) for each in touched}
-        rows = [row for record, row in after.items() if row and row != before[record]]
-        places = [place_of(record) for record, row in after.items() if row is None and before[record]]
+        before = {each.place: each.grave.row(each.place) for each in touched}
+        after = {each.place: each.grave.over(each.version).row(each.place) for each in touched}
+        rows = [row for place, row in after.items() if row and row != before[place]]
+        places = [place for place, row in after.items() if row is None and before[place]]
         if rows:
             self.ask(notes.KEEP_TOMBSTONES, rows=rows)
         if places:
@@ -240,7 +249,7 @@ def _all(each: Kept) -> dict[str, Any]:
     return {**(each.lying.properties if each.lying else {}), **(each.properties or {})}
 
 
-def _row(each: Kept, place: Lying | None, properties: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _row(each: Kept, place: Lying | None) -> dict[str, Any]:
     ends = {"start": place.start, "end": place.end} if place else {}
-    told = each.properties if properties is None else properties
-    return {"key": each.record.key, "tenant": each.record.tenant, "properties": dict(told or {}), **ends}
+    tenant = {"tenant": each.record.tenant} if each.record.tenant else {}
+    return {"key": each.record.key, "properties": dict(each.properties or {}), **tenant, **ends}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 from shared import wire
 from shared.errors import TerminalRecord, Transient
@@ -76,7 +77,7 @@ class GraphQueue:
             for id, label in labels.items()
         ]
 
-        def label_all(ask: Transaction) -> None:
+        def label_all(ask: Transaction, again: bool) -> None:
             ask(notes.LABEL, rows=rows)
             ask(notes.CLEAN_UP, now=now)
 
@@ -86,7 +87,7 @@ class GraphQueue:
     def settle(self, run_id: str, conflicts: Sequence[str]) -> None:
         """Forget these conflicts: they are stored elsewhere."""
         if conflicts:
-            self._write(lambda ask: ask(notes.DROP_CONFLICTS, ids=list(conflicts)))
+            self._write(lambda ask, again: ask(notes.DROP_CONFLICTS, ids=list(conflicts)))
 
     def status(self, scope: Scope) -> Status:
         """Return the queue's figures."""
@@ -101,21 +102,25 @@ class GraphQueue:
         return int(self._ask(f"{found} RETURN count(x) AS count", **parameters)[0]["count"])
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
-        self._define()
+        self.define()
         return self.bolt.read(work)
 
-    def _write(self, work: Callable[[Transaction], T]) -> T:
-        self._define()
-        for _ in range(ROUNDS):
+    def _write(self, work: Callable[[Transaction, bool], T]) -> T:
+        """Return what `work` returns, which is told whether something came into it before."""
+        self.define()
+        for number in range(ROUNDS):
             try:
-                return self.bolt.write(work)
+                return self.bolt.write(partial(_told, work, number > 0))
             except Contended:
                 continue
         raise Transient(f"peer {self.name!r}: records were edited faster than they could be read; the next run tries again")
 
-    def _define(self) -> None:
+    def define(self) -> None:
         """Make constraints and indexes, when the first call comes."""
         if not self._defined:
-            shapes = [statement for shape in self.shapes.values() for statement in shape.definitions]
-            self.bolt.define([*notes.DEFINITIONS, *shapes])
+            self.bolt.define([*notes.DEFINITIONS, *(shape.definition for shape in self.shapes.values())])
             self._defined = True
+
+
+def _told(work: Callable[[Transaction, bool], T], again: bool, ask: Transaction) -> T:
+    return work(ask, again)

@@ -8,7 +8,7 @@ sides sets `_delete` to true: that something is not there says nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,8 @@ from shared.mapping import Entity
 from shared.model import Json, Record, RecordId, Version, parse_stamp
 from shared.peers.graph_values import from_property, to_property
 
+PLACE = ("key", "start", "end")
+NAMED = {name: f"row.{name}" for name in (*PLACE, "tenant")}
 LOCK = "SET x._lock = true REMOVE x._lock"
 """Writing a property locks its node or relationship until the end of the transaction; to remove one that is there, too."""
 
@@ -64,37 +66,33 @@ class Shape:
         """The fields that say between which nodes a relationship runs; none of a node."""
         return self.entity.ends or ()
 
-    @cached_property
-    def _id(self) -> str:
-        return "tenant: row.tenant, key: row.key" if self.entity.has_tenant else "key: row.key"
+    def _id(self, at: Mapping[str, str] = NAMED) -> str:
+        return f"tenant: {at['tenant']}, key: {at['key']}" if self.entity.has_tenant else f"key: {at['key']}"
 
     @cached_property
     def end_labels(self) -> tuple[str, ...]:
         """The labels of the nodes at both ends."""
         return tuple(quoted(label_of(self.entity.by_name[name].to or "")) for name in self.ends)
 
-    def _node_at(self, variable: str, number: int, key: str) -> str:
-        tenant = "tenant: row.tenant, " if "{tenant}" in (self.entity.by_name[self.ends[number]].to or "") else ""
+    def _node_at(self, variable: str, number: int, key: str, tenant: str = "row.tenant") -> str:
+        tenant = f"tenant: {tenant}, " if "{tenant}" in (self.entity.by_name[self.ends[number]].to or "") else ""
         return f"({variable}:{self.end_labels[number]} {{{tenant}key: {key}}})"
 
-    @cached_property
-    def definitions(self) -> tuple[str, ...]:
-        """The statements that make the constraints and indexes, where they are not there."""
-        base = label_of(self.entity.collection)
-        what = f"()-[x:{self.name}]-()" if self.ends else f"(x:{self.name})"
-        unique = "(x.tenant, x.key)" if self.entity.has_tenant else "x.key"
-        return (
-            f"CREATE CONSTRAINT {quoted(f'sync_key_{base}')} IF NOT EXISTS FOR {what} REQUIRE {unique} IS UNIQUE",
-            f"CREATE INDEX {quoted(f'sync_bucket_{base}')} IF NOT EXISTS FOR {what} ON (x._bucket)",
+    @property
+    def definition(self) -> str:
+        """The statement that makes the constraint, where it is not there. Digests do without an index: it would cost every
+        write more than it saves them."""
+        name, what = (
+            quoted(f"sync_key_{label_of(self.entity.collection)}"),
+            f"()-[x:{self.name}]-()" if self.ends else f"(x:{self.name})",
         )
+        unique = "(x.tenant, x.key)" if self.entity.has_tenant else "x.key"
+        return f"CREATE CONSTRAINT {name} IF NOT EXISTS FOR {what} REQUIRE {unique} IS UNIQUE"
 
     @cached_property
     def all(self) -> str:
         """What finds all of them."""
-        if not self.ends:
-            return f"MATCH (x:{self.name})"
-        start, end = self.end_labels
-        return f"MATCH (a:{start})-[x:{self.name}]->(b:{end})"
+        return f"MATCH (a)-[x:{self.name}]->(b)" if self.ends else f"MATCH (x:{self.name})"
 
     @cached_property
     def shown(self) -> str:
@@ -117,19 +115,23 @@ class Shape:
         """Return the condition that keeps to `$tenant`, where one is named."""
         return " AND x.tenant = $tenant" if tenant and self.entity.has_tenant else ""
 
-    @cached_property
-    def made(self) -> str:
-        """What makes them, and answers with how many bear their marks now: fewer, where somebody else made one meanwhile."""
-        made = "ON CREATE SET x += row.properties WITH x, row WHERE x._sync = row.properties._sync RETURN count(x) AS made"
+    def made(self, names: Sequence[str]) -> str:
+        """Return what makes those of the `$rows`: lists of key, start, end and the values of the properties of these names.
+
+        It answers how many bear their marks now: fewer, where an end is missing, or somebody else made one meanwhile.
+        """
+        at = {name: f"row[{number}]" for number, name in enumerate((*PLACE, *names))}
+        fields = ", ".join(f"x.{quoted(name)} = {at[name]}" for name in names)
+        new = f"ON CREATE SET {fields} WITH x, row WHERE x._sync = {at['_sync']} RETURN count(x) AS made"
         if not self.ends:
-            return f"UNWIND $rows AS row MERGE (x:{self.name} {{{self._id}}}) {made}"
-        start, end = self._node_at("a", 0, "row.start"), self._node_at("b", 1, "row.end")
-        return f"UNWIND $rows AS row MATCH {start} MATCH {end} MERGE (a)-[x:{self.name} {{{self._id}}}]->(b) {made}"
+            return f"UNWIND $rows AS row MERGE (x:{self.name} {{{self._id(at)}}}) {new}"
+        start, end = (self._node_at(*each, at.get("tenant", "")) for each in (("a", 0, at["start"]), ("b", 1, at["end"])))
+        return f"UNWIND $rows AS row MATCH {start} MATCH {end} MERGE (a)-[x:{self.name} {{{self._id(at)}}}]->(b) {new}"
 
     @cached_property
     def _there(self) -> str:
         if not self.ends:
-            return f"UNWIND $rows AS row MATCH (x:{self.name} {{{self._id}}})"
+            return f"UNWIND $rows AS row MATCH (x:{self.name} {{{self._id()}}})"
         start, end = self._node_at("", 0, "row.start"), self._node_at("", 1, "row.end")
         return f"UNWIND $rows AS row MATCH {start}-[x:{self.name}]->{end} WHERE x.key = row.key"
 

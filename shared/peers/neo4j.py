@@ -70,17 +70,17 @@ class Neo4jPeer(GraphQueue):
     def _applied(self, changes: Sequence[Change], mode: Mode) -> dict[str, Result]:
         """Apply the changes; where the server declines them, in ever smaller transactions, until it is known which it was."""
         try:
-            return self._write(lambda ask: self._apply(ask, changes, mode))
+            return self._write(lambda ask, again: self._apply(ask, changes, mode, again))
         except Declined as error:
             if len(changes) == 1:
                 return {changes[0].id: Result(changes[0].id, Outcome.INVALID, problem=Problem("refused", str(error)))}
         half = len(changes) // 2
         return self._applied(changes[:half], mode) | self._applied(changes[half:], mode)
 
-    def _apply(self, ask: Transaction, changes: Sequence[Change], mode: Mode) -> dict[str, Result]:
+    def _apply(self, ask: Transaction, changes: Sequence[Change], mode: Mode, again: bool) -> dict[str, Result]:
         opened = self._opened(ask)
         opened.open(each.record for each in changes)
-        opened.look_around(changes)
+        opened.look_around(changes, ends=again)
         opened.adopt()
         results = {each.id: opened.apply(each, mode) for each in changes}
         opened.write()
@@ -100,7 +100,7 @@ class Neo4jPeer(GraphQueue):
 
     def erase(self, record: RecordId) -> Mapping[str, int]:
         """Drop what is kept of a deleted record; see `Eraser`."""
-        return self._write(lambda ask: self._erase(ask, record))
+        return self._write(lambda ask, again: self._erase(ask, record))
 
     def _erase(self, ask: Transaction, record: RecordId) -> dict[str, int]:
         opened, place = self._opened(ask), place_of(record)
@@ -122,7 +122,7 @@ class Neo4jPeer(GraphQueue):
             return []
         seen = self._read(lambda ask: self._seen(ask, ids))
         if adopting and any(_is_unseen(each) or not self._fits(each) for each in seen.values()):
-            seen = self._write(lambda ask: self._adopted(ask, ids))
+            seen = self._write(lambda ask, again: self._adopted(ask, ids))
         versions = {id: each.version for id, each in seen.items() if each.version.known or each.live}
         return [Record(id, versions[id]) for id in dict.fromkeys(ids) if id in versions]
 
@@ -162,7 +162,7 @@ class Neo4jPeer(GraphQueue):
             place = (rows[-1].properties["key"], rows[-1].properties.get("tenant") or "")
 
     def _shown(self, shape: Shape, rows: Sequence[Lying]) -> list[Record]:
-        records = {id: Kept(id, row, shape.held(row, Grave().version), Grave()) for row in rows if (id := shape.record(row))}
+        records = {id: Kept(id, "", row, shape.held(row, Grave().version), Grave()) for row in rows if (id := shape.record(row))}
         unseen = [id for id, each in records.items() if _is_unseen(each)]
         adopted = {each.id: each for each in self.read(unseen)}
         clean = {id: Record(id, each.held.version()) for id, each in records.items() if each.held.values is not None}

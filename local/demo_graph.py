@@ -28,6 +28,11 @@ TYPES = {
     "step": ("LEADS_THROUGH", "path", "concept"),
     "progress": ("LEARNS", "learner", "concept"),
 }
+CORRELATION = "demo-visit-1"
+PUBLISH = f"""
+from syncqueue.publishing import publish
+publish("activity", "visit-1", {{"kind": "visit", "at": "2026-10-02T08:15:30.000000Z"}}, "{CORRELATION}")
+"""
 RENAMED = {"joinedOn": "joined_on", "finishedAt": "finished_at"}
 
 
@@ -83,6 +88,7 @@ def main(arguments: Sequence[str]) -> None:
             write_content(demo)
             edit_both(demo)
             delete(demo)
+            publish(demo)
             compared = compare(demo)
             demo.driver.close()
     print(json.dumps({**compared, "seconds": round(time.monotonic() - began, 1)}))  # noqa: T201  # the last line, for programs
@@ -142,9 +148,23 @@ def delete(demo: Demo) -> None:
     demo.call("bidirectional_sync")
 
 
+def publish(demo: Demo) -> None:
+    """Publish an event that belongs to no model, and follow it into the log by its correlation id."""
+    demo.say("4. The application publishes an event that no table holds, under a correlation id.")
+    if demo.stack.backend:
+        demo.stack.backend.manage("shell", "-c", PUBLISH)
+    demo.call("bidirectional_sync")
+    found = demo.cypher("MATCH (a:Activity {key: 'visit-1'}) RETURN a.kind AS kind")
+    lines = [line for line in (demo.stack.logs / "functions.log").read_text().splitlines() if CORRELATION in line]
+    if found != [{"kind": "visit"}] or len(lines) != 1:
+        raise StackError("the published event is not in the graph, or the log does not tell of it by its correlation id")
+    told = json.loads(lines[0])
+    demo.console.print(f"The log: event {told['event_id']} {told['outcome']}, correlation {told['correlation_id']}.")
+
+
 def compare(demo: Demo) -> dict[str, int]:
     """Compare every field of every record, read by plain Django and the plain driver."""
-    demo.say("4. Compare both sides, with plain Django and the plain driver.")
+    demo.say("5. Compare both sides, with plain Django and the plain driver.")
     differing: list[str] = []
     counts = {"nodes_compared": 0, "relationships_compared": 0}
     for entity in (*LABELS, *TYPES):

@@ -52,7 +52,9 @@ def _short_form(value: object) -> object:
 
 class EntitySpec(Part):
     """A kind of record: its collection (in a graph its label, or its type), the name of its key at the backend, its fields, its
-    tenants where it has any, and how its conflicts are settled. `ends` name the two references that make it a relationship."""
+    tenants where it has any, and how its conflicts are settled. `ends` name the two references that make it a relationship.
+    Of what is `published`, the backend has only events: they are carried and never compared.
+    """
 
     collection: str = Field(pattern=r"^[^/{}]+(/(\{tenant\}|[^/{}]+)/[^/{}]+)*$")
     key: str = "id"
@@ -60,6 +62,7 @@ class EntitySpec(Part):
     tenants: tuple[str, ...] = ()
     policy: Policy | None = None
     ends: tuple[str, str] | None = None
+    published: bool = False
 
 
 class Limits(Part):
@@ -159,7 +162,9 @@ class PairSpec(Part):
     def mapped(self) -> list[mapping.Entity]:
         """Return the entities as the peers use them."""
         return [
-            mapping.Entity(name, spec.collection, tuple(self._fields(spec)), spec.policy or self.policy, spec.ends)
+            mapping.Entity(
+                name, spec.collection, tuple(self._fields(spec)), spec.policy or self.policy, spec.ends, spec.published
+            )
             for name, spec in self.entities.items()
         ]
 

@@ -61,7 +61,7 @@ def _reconcile(run: Run, doing: bool, task: Task) -> bool:
     if task.repair:
         _drain(run)
     disputes = open_disputes(run) if task.repair else {}
-    for entity in run.pair.scope.entities:
+    for entity in run.pair.compared:
         for tenant in run.pair.tenants_of(entity):
             if not progress.passed(entity, tenant) and not _compare(run, task, progress, disputes, entity, tenant):
                 return True

@@ -1,4 +1,4 @@
-"""What of the content is synced: entries of SYNC_QUEUE."""
+"""What of the content is synced: entries of SYNC_QUEUE, and the events that belong to no model."""
 
 ENTITIES = [
     {"entity": "concept", "model": "content.Concept", "key": "slug", "fields": ["title", "summary", "level", "tags"]},
@@ -8,3 +8,4 @@ ENTITIES = [
     {"entity": "learner", "model": "content.Learner", "key": "code", "fields": ["name", "joined_on"]},
     {"entity": "progress", "model": "content.Progress", "key": "code", "fields": ["learner", "concept", "score", "finished_at"]},
 ]
+PUBLISHED = {"activity": ["kind", "at"]}

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import dj_database_url
-from content.synced import ENTITIES
+from content.synced import ENTITIES, PUBLISHED
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -112,6 +112,7 @@ SYNC_QUEUE = {
         },
         *ENTITIES,
     ],
+    "published": PUBLISHED,
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")
 NUDGE = (

@@ -83,7 +83,10 @@ class Bolt:
     def define(self, statements: Sequence[str]) -> None:
         """Make constraints and indexes, each in a transaction of its own, as they have to be."""
         for each in statements:
-            self._guarded(partial(self._driver.execute_query, each, database_=self.database))
+            self._guarded(partial(self._execute, each))
+
+    def _execute(self, statement: str) -> None:
+        self._driver.execute_query(statement, database_=self.database)
 
     def now(self) -> datetime:
         """Return the time by the server's clock, in milliseconds."""

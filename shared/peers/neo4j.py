@@ -48,7 +48,7 @@ class Neo4jPeer(GraphQueue):
         """Look through all records for what was changed by hand, and yield that and whatever else waits in the queue."""
         if not self.back:
             return
-        for entity in scope.entities:
+        for entity in (each for each in scope.entities if not self.shapes[each].entity.published):
             for _ in self.records(scope, entity):
                 pass
         yield from self._queued(scope)

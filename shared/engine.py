@@ -34,6 +34,7 @@ from shared.peers.base import Peer
 from shared.report import Report, Tally
 from shared.run import Order, Pair, Run, directions, execute
 from shared.store import Store
+from shared.timing import add_all, times_of
 
 Found = Callable[[Peer, Sequence[Conflict]], None]
 NEARLY_AT_ONCE = timedelta(hours=1)
@@ -133,6 +134,8 @@ def _carry_page(
     _postpone(run, source, page, fates)
     _record_dead_letters(run, source, page, fates)
     _say_correlated(run, page, fates)
+    taken = (edit for edit in page.changes if edit.id in fates and fates[edit.id].outcome is Outcome.APPLIED)
+    add_all(run.report.events, times_of(taken, run.now()))
     through = [id for id, fate in fates.items() if id in tried_before and fate.outcome not in {Outcome.RETRY, Outcome.INVALID}]
 
     def acknowledge() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.comparing import Batch, alike, differing_fields
 from shared.disputes import Disputes, disputed
@@ -82,6 +82,7 @@ class Mender:
         if self.drain is not None and not all(batch.sure.values()):
             self.drain(run)  # what one side lacks may lie in a queue by now, and makes a document there without a read
         before = _read_both(run, batch.differing, ends)
+        batch = self._concerned(batch, before)
         different = self._compared(batch, before, ends)
         if not different or self.drain is None:
             return True
@@ -105,6 +106,19 @@ class Mender:
                 self._note_end(id, after if id in sent else before, ends)
                 self.found.put_back += id in sent and before.only_one(id) and after.alike(id)
         return True
+
+    def _concerned(self, batch: Batch, both: Both) -> Batch:
+        """Return the batch without the records that only the other side of a system that takes no changes has: they are
+        that side's own affair."""
+        there = [
+            side
+            for peer, side in ((self.run.pair.left, both.left), (self.run.pair.right, both.right))
+            if peer.name in self.run.pair.read_only
+        ]
+        own = {id for id in batch.differing for side in there if id not in side and both.only_one(id)}
+        self.found.compared -= len(own)
+        left = [id for id in batch.differing if id not in own]
+        return replace(batch, differing=left, sure={id: names for id, names in batch.sure.items() if id not in own})
 
     def _compared(self, batch: Batch, both: Both, ends: Ends) -> list[RecordId]:
         """Count what differs, and return what of it may be mended: not what waits for somebody's decision."""
@@ -155,8 +169,9 @@ def _deletes(run: Run, id: RecordId, left: Version, right: Version) -> Iterator[
 
 def _exchange(run: Run, ids: Sequence[RecordId], before: Both, ends: Ends) -> Both:
     """Send each side's records to the other; return what both hold then."""
-    _send(run, (before.left[id] for id in ids if id in before.left), run.pair.left, run.pair.right, ends)
-    _send(run, (before.right[id] for id in ids if id in before.right), run.pair.right, run.pair.left, ends)
+    for _, source, target in run.pair.ways:
+        held = before.left if source is run.pair.left else before.right
+        _send(run, (held[id] for id in ids if id in held), source, target, ends)
     return _read_both(run, ids, ends) if ids else before
 
 
@@ -216,7 +231,7 @@ def _give_up(run: Run, peer: Peer, id: RecordId, error: TerminalRecord) -> None:
 def _send(run: Run, records: Iterable[Record], source: Peer, target: Peer, ends: Ends) -> None:
     """Apply whole records at `target`. Their bases are their own stamps: what the target wrote beside them is a conflict."""
     changes = [_whole(record) for record in records]
-    if not changes or run.pair.only not in {None, f"{source.name}_to_{target.name}"}:
+    if not changes:
         return
     tally = run.report.directions.setdefault(f"{source.name}_to_{target.name}", Tally())
     results = apply_by_policy(run, source, target, changes)

@@ -54,14 +54,20 @@ class Pair:
     """The tenants of each entity that has any."""
     entities: Mapping[str, Entity] = field(default_factory=dict)
     """Policies and types of each entity's fields; the conflicts of one that is missing fall to the last write."""
-    only: str | None = None
-    """The one direction in which the pair carries; None for both."""
     beside: Callable[[], Executor] = Inline
     """Makes what does the calls that a run does not wait for."""
     breakers: tuple[Breaker, ...] = ()
     quota: Quota = field(default_factory=Quota)
 
     sharding: Sharding | None = None
+    read_only: frozenset[str] = frozenset()
+    """The peers whose systems take no changes: none are carried to them."""
+
+    @property
+    def ways(self) -> list[tuple[str, Peer, Peer]]:
+        """The directions in which changes are carried: name, source, target."""
+        both = ((self.left, self.right), (self.right, self.left))
+        return [(f"{a.name}_to_{b.name}", a, b) for a, b in both if b.name not in self.read_only]
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -267,6 +273,4 @@ def _log_end(run: Run) -> None:
 
 def directions(run: Run) -> list[tuple[str, Peer, Peer]]:
     """Return the directions asked for: name, source, target."""
-    left, right = run.pair.left, run.pair.right
-    both = [(f"{a.name}_to_{b.name}", a, b) for a, b in ((left, right), (right, left))]
-    return [each for each in both if run.order.direction in {None, each[0]} and run.pair.only in {None, each[0]}]
+    return [each for each in run.pair.ways if run.order.direction in {None, each[0]}]

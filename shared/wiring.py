@@ -209,13 +209,14 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
         tenants={entity: each.tenants for entity, each in spec.entities.items() if each.tenants},
         beside=partial(ThreadPoolExecutor, 1, "beside"),
-        only=next((f"{b}_to_{a}" for a, b in ((spec.left, spec.right), (spec.right, spec.left)) if _only_written(a)), None),
+        read_only=frozenset(b for a, b in ((spec.left, spec.right), (spec.right, spec.left)) if _only_written(a)),
         breakers=tuple(breaker for each in (spec.left, spec.right) if (breaker := _breaker(each, name))),
         quota=documents().quota,
     )
 
 
 def _only_written(peer: str) -> bool:
+    """Whether a peer is a graph of which nothing is read back: its pair's other side takes no changes."""
     spec = settings().peers[peer]
     return isinstance(spec, Neo4jSpec) and not spec.back
 

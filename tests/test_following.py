@@ -65,7 +65,7 @@ def test_the_id_travels_in_the_contracts_form_and_is_cut_where_it_is_too_long() 
 
 
 def test_a_pair_of_one_direction_carries_nothing_the_other_way_nor_does_a_reconcile() -> None:
-    world = World(only="django_to_firestore")
+    world = World(read_only=frozenset({"django"}))
     world.d_save("k", a=1)
     world.f_update("own", a="only in Firestore")
     world.deliver_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def write(users: DjangoUsers, prefix: str) -> None:
     names = [f"{prefix}-{number:03d}" for number in range(CONCEPTS)]
     rows = [[name, name.title(), 1] for name in names]
     users.call("sql", statement="INSERT INTO content_concept (slug, title, level) VALUES (%s, %s, %s)", rows=rows)
-    for one, other in zip(names[:20], names[1:21], strict=True):
+    for one, other in pairwise(names[:20]):
         users.call("save", entity="requirement", key=f"{one}-{other}", fields={"concept": one, "needs": other})
 
 

@@ -8,6 +8,7 @@ before it is kept as a conflict, and never carried.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from shared.digests import Digest, Hashed
@@ -24,6 +25,7 @@ from shared.peers.graph_queue import GraphQueue
 from shared.peers.graph_shape import Lying, Shape
 from shared.policy import Mode
 
+ADOPTED_AT_ONCE = 1000
 LOOKED_THROUGH = 5000
 """Records read at once where all are looked through: more than a page, since some servers sort all for each."""
 
@@ -49,7 +51,7 @@ class Neo4jPeer(GraphQueue):
         if not self.back:
             return
         for entity in (each for each in scope.entities if not self.shapes[each].entity.published):
-            for _ in self.records(scope, entity):
+            for _ in self.records(replace(scope, page_size=ADOPTED_AT_ONCE), entity):
                 pass
         yield from self._queued(scope)
 

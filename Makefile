@@ -1,7 +1,7 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ojs demo-agents demo-bakalari up hosting check test simulate simulate-selftest simulate-sweep bench docs lint lock audit \
-	clean venv
+.PHONY: help demo demo-ojs demo-agents demo-bakalari demo-graph up hosting check test simulate simulate-selftest simulate-sweep \
+	bench docs lint lock audit clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -28,7 +28,10 @@ demo-ojs: venv  ## OJS journals and a Django portal, both ways, with a journal t
 demo-agents: venv  ## autonomous agents on the manuscripts of OJS journals, two at a time
 	@$(PY) -m local demo_agents
 
-up: venv  ## start Firestore, Django and the functions, until Ctrl-C; KEEP=1 goes on with the last data
+demo-graph: venv  ## content of Django in a graph, and what is edited there by hand
+	@$(PY) -m local demo_graph
+
+up: venv  ## start Firestore, Django, a graph and the functions, until Ctrl-C; KEEP=1 goes on with the last data
 	@$(PY) -m local up $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 hosting: venv  ## bundle the dashboard and the profile page into hosting/dist

@@ -16,9 +16,11 @@ from rich.console import Console
 from bench.backlog import backlogs
 from bench.delta import TO_DJANGO, TO_FIRESTORE, Delta, WrongOutcome
 from bench.figures import Figure, keep, show
+from bench.graph import graph
 from bench.spawned import APPLY, applied, imports
 from bench.stand import Stand
 from bench.whole import first_load, idle, reconciles, tracker
+from local.arcade import is_installed
 from local.bundle import ROOT
 from local.errors import StackError
 from local.ports import HOST
@@ -91,6 +93,12 @@ def imported(asked: argparse.Namespace) -> Iterator[Figure]:
     yield from imports(asked.folder, 2 * asked.repetitions + 1)
 
 
+def graphs(asked: argparse.Namespace) -> Iterator[Figure]:
+    """Measure writing into a graph."""
+    if is_installed():
+        yield from graph(asked.whole, asked.repetitions)
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
     "delta": delta,
     "afar": afar,
@@ -98,6 +106,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
     "peers": peers,
     "backlog": backlog,
     "import": imported,
+    "graph": graphs,
 }
 
 

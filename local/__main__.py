@@ -8,7 +8,7 @@ from local.errors import StackError
 from local.ports import HOST
 from local.process import exit_on_sigterm
 
-COMMANDS = ("up", "demo", "demo_ojs", "demo_agents", "demo_bakalari", "pages")
+COMMANDS = ("up", "demo", "demo_ojs", "demo_agents", "demo_bakalari", "demo_graph", "pages")
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     exit_on_sigterm()
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{HOST},localhost"  # everything that we talk to is here
     try:
-        import_module(f"local.{command}").main(rest)
+        import_module(f"local.{command.replace('-', '_')}").main(rest)
     except StackError as exc:
         sys.stderr.write(f"{exc}\n")
         return 1

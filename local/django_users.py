@@ -77,13 +77,20 @@ def _main() -> None:
 
 
 def _model(entity: str) -> tuple[Any, str]:
-    from members import models  # the backend's, found on its own path
+    from content import models as content  # the backend's, found on its own path
+    from members import models
 
     return {
         "branch": (models.Branch, "code"),
         "interest": (models.Interest, "slug"),
         "member": (models.Member, "national_id"),
         "event": (models.Event, "code"),
+        "concept": (content.Concept, "slug"),
+        "path": (content.LearningPath, "slug"),
+        "learner": (content.Learner, "code"),
+        "requirement": (content.Requirement, "code"),
+        "step": (content.Step, "code"),
+        "progress": (content.Progress, "code"),
     }[entity]
 
 
@@ -128,7 +135,7 @@ def _python(model: Any, name: str, value: Any) -> Any:
     if value is None:
         return [] if field.many_to_many else None
     related = field.related_model
-    key_name = next(key for other, key in map(_model, ("branch", "interest")) if other is related)
+    key_name = next(key for other, key in map(_model, _ENTITIES) if other is related)
     if field.many_to_many:
         return list(related.objects.filter(**{f"{key_name}__in": value}))
     return related.objects.get(**{key_name: value})
@@ -221,7 +228,7 @@ def _exact(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal):
         return str(value)
-    return getattr(value, "code", value)
+    return getattr(value, "code", None) or getattr(value, "slug", value)
 
 
 def _empty() -> None:
@@ -229,14 +236,17 @@ def _empty() -> None:
     from django.apps import apps
     from django.db import connection, transaction
 
-    models = [each for each in apps.get_models(include_auto_created=True) if each._meta.app_label in {"members", "syncqueue"}]
+    models = [
+        each for each in apps.get_models(include_auto_created=True) if each._meta.app_label in {"members", "content", "syncqueue"}
+    ]
     tables = [each._meta.db_table for each in models if each.__name__ != "SyncToken"]
     with transaction.atomic(), connection.cursor() as cursor:  # references are checked at its end
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608  # names of our own models
 
 
-_ENTITIES = ("branch", "interest", "member", "event")
+CONTENT = ("concept", "path", "learner", "requirement", "step", "progress")
+_ENTITIES = ("branch", "interest", "member", "event", *CONTENT)
 _ACTIONS: Mapping[str, Callable[..., Any]] = {
     "rows": _rows,
     "look": _look,

@@ -11,10 +11,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from local.arcade import Arcade
 from local.backend import Backend
 from local.bundle import ROOT, stage
 from local.emulator import PROJECT, Emulator
 from local.errors import StackError
+from local.graph import graph_env, with_graph
 from local.ports import HOST, port_from
 from local.process import Child
 from local.secrets import SecretServer, read_secrets, write_secrets
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from google.cloud.firestore import Client
 
 # Served under these names, as in production; the last two are of use only here.
-SECRETS = ("django-token", "operator-token", "log-key", "django-secret-key", "admin-password")
+SECRETS = ("django-token", "operator-token", "log-key", "neo4j-password", "django-secret-key", "admin-password")
 
 
 class Stack:
@@ -38,7 +40,8 @@ class Stack:
     backend/ and sync.yaml lie. Always starts an emulator of its own, since one that runs already posts its events elsewhere.
     `events` is the HOST:PORT of whatever takes those events instead of the functions; `database_url` the backend's database.
     With `tasks` there is a task queue, which makes so many calls at once, to `functions_url` if that is not the functions' own:
-    only then are runs handed out in shards, and changes carried in real time. `more_secrets` are served too.
+    only then are runs handed out in shards, and changes carried in real time. `more_secrets` are served too. With `graph` there
+    is a graph, and the pair of graph.yaml.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Stack:
         tasks: int = 0,
         functions_url: str = "",
         more_secrets: Mapping[str, str] | None = None,
+        graph: bool = False,
     ) -> None:
         """Describe the stack; nothing starts, and nothing is deleted, before `with`."""
         self.folder, self.project = folder.resolve(), PROJECT
@@ -65,6 +69,8 @@ class Stack:
         self._events, self._database_url = events, database_url
         self._tasks, self.functions_url, self._more_secrets = tasks, functions_url, dict(more_secrets or {})
         self._task_server: TaskServer | None = None
+        self._with_graph = graph
+        self.arcade: Arcade | None = None
         self._exits = ExitStack()
         self.emulator: Emulator
         self.backend: Backend | None = None
@@ -106,6 +112,8 @@ class Stack:
         exits.enter_context(self._secret_server)
         if self._tasks:
             self._task_server = exits.enter_context(TaskServer(port=self._ports["tasks"], at_once=self._tasks))
+        if self._with_graph:
+            self.arcade = exits.enter_context(self._described_graph())
         self.emulator = exits.enter_context(self._described_emulator())
         exits.callback(self._save_documents)
         if self._with_backend:
@@ -113,6 +121,12 @@ class Stack:
         self._functions = exits.enter_context(self._described_functions())
         self._functions.wait_ready(lambda: answers(f"{self.functions_url}/"))
         self._register_triggers()
+
+    def _described_graph(self) -> Arcade:
+        config = self.folder / "sync.yaml"
+        config.write_text(with_graph(self._root / "sync.yaml"), encoding="utf-8")
+        password, log = self.secret("neo4j-password"), self.logs / "graph.log"
+        return Arcade(self.folder / "graph", port=self._ports["graph"], password=password, log=log)
 
     def _described_emulator(self) -> Emulator:
         saved = self.folder / DOCUMENTS
@@ -182,6 +196,8 @@ class Stack:
         parts = {"emulator": self.emulator.pid, "functions": self._functions.pid}
         if self.backend:
             parts["backend"] = self.backend.pid
+        if self.arcade:
+            parts["graph"] = self.arcade.pid
         for name, pid in parts.items():
             if pid is None:
                 raise StackError(f"the {name} stopped by itself: {self.logs / name}.log tells why; start again")
@@ -223,15 +239,24 @@ class Stack:
     @property
     def env(self) -> dict[str, str]:
         """The environment of a process that is to work with this stack, functions included."""
-        return {
-            "GOOGLE_CLOUD_PROJECT": self.project,
-            "FIRESTORE_EMULATOR_HOST": self.emulator_host,
-            "SECRET_MANAGER_HOST": self.secrets_host,
-            "DJANGO_URL": self.backend_url,
-            "SYNC_OPEN_TRACKERS": "1",  # the emulator's events carry no token
-            "PYTHONUNBUFFERED": "1",
-            "NO_PROXY": f"{HOST},localhost",
-        } | self._task_env
+        return (
+            {
+                "GOOGLE_CLOUD_PROJECT": self.project,
+                "FIRESTORE_EMULATOR_HOST": self.emulator_host,
+                "SECRET_MANAGER_HOST": self.secrets_host,
+                "DJANGO_URL": self.backend_url,
+                "SYNC_OPEN_TRACKERS": "1",  # the emulator's events carry no token
+                "PYTHONUNBUFFERED": "1",
+                "NO_PROXY": f"{HOST},localhost",
+            }
+            | self._graph_env
+            | self._task_env
+        )
+
+    @property
+    def _graph_env(self) -> dict[str, str]:
+        config = {"SYNC_CONFIG": str(self.folder / "sync.yaml")}
+        return graph_env(self.arcade) | config if self.arcade else {}
 
     @property
     def _task_env(self) -> dict[str, str]:
@@ -249,7 +274,7 @@ class Stack:
             return Client(project=self.project)
 
 
-PARTS = ("secrets", "emulator", "backend", "functions", "tasks")
+PARTS = ("secrets", "emulator", "backend", "functions", "tasks", "graph")
 DOCUMENTS = "firestore"
 LOCK = "lock"
 

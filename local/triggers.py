@@ -14,8 +14,8 @@ READ_ONLY = {"bakalari"}
 def triggers(config: Path) -> dict[str, str]:
     """Return a document pattern per tracker, such as `{"track_member_changes": "members/{id}"}`.
 
-    Reads only entities and their collections; shared.config checks the rest when the functions start.
-    Raises StackError if those cannot be read.
+    Reads only peers, entities and their collections; shared.config checks the rest when the functions start. A pair without a
+    Firestore has no tracker. Raises StackError if those cannot be read.
     """
     try:
         content: Any = yaml.safe_load(config.read_text())
@@ -27,3 +27,8 @@ def triggers(config: Path) -> dict[str, str]:
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as exc:
         what = type(exc).__name__
         raise StackError(f"{config} names no pairs with entities and their collections ({what}): mend it") from exc
+
+
+def _without_firestore(pair: Any, kinds: dict[str, str]) -> bool:
+    sides = (pair.get("left"), pair.get("right"))
+    return all(side in kinds and kinds[side] != "firestore" for side in sides)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from local.arcade import DATABASE, USER, is_installed
 from local.backend import ADMIN
 from local.bundle import ROOT
 from local.errors import StackError
@@ -35,7 +36,14 @@ def main(arguments: Sequence[str]) -> None:
     console.print("starting Firestore, Django and the functions ...")
     pages = _pages(console)
     with ExitStack() as exits:
-        described = Stack(options.folder, keep=options.keep, members=options.members, tasks=1, functions_env=TAKES_UNSIGNED)
+        described = Stack(
+            options.folder,
+            keep=options.keep,
+            members=options.members,
+            tasks=1,
+            functions_env=TAKES_UNSIGNED,
+            graph=is_installed(),
+        )
         stack = exits.enter_context(described)
         site = exits.enter_context(Site(stack, pages)) if pages else None
         write_env(stack)
@@ -97,6 +105,9 @@ def welcome(stack: Stack, site: Site | None) -> Iterator[str]:
     yield f"Firestore      FIRESTORE_EMULATOR_HOST={stack.emulator_host} GOOGLE_CLOUD_PROJECT={stack.project}"
     yield f"Secrets        SECRET_MANAGER_HOST={stack.secrets_host}"
     yield f"Tasks          CLOUD_TASKS_HOST={stack.env['CLOUD_TASKS_HOST']}   edits travel by themselves, within seconds"
+    if stack.arcade:
+        password = stack.arcade.password
+        yield f"Graph          {stack.arcade.uri}   log in as {USER} with {password}, database {DATABASE} (ArcadeDB, for Neo4j)"
     yield f"Logs           {_short(stack.logs)}"
     yield ""
     yield "Run a sync:"

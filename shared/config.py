@@ -20,6 +20,7 @@ from shared.mapping import SYNC_FIELD, Type
 from shared.model import Policy
 from shared.specs.bakalari import BakalariSpec
 from shared.specs.base import FirestoreSpec, Part, PolledSpec, PricesSpec, RestQueueSpec
+from shared.specs.neo4j import OWN_PROPERTIES, Neo4jSpec
 from shared.specs.ojs import OjsSpec
 
 NAME = r"^[a-z][a-z0-9_-]{0,31}$"
@@ -48,14 +49,17 @@ def _short_form(value: object) -> object:
 
 
 class EntitySpec(Part):
-    """A kind of record: its collection, where a side is Firestore, the name of its key at the backend, its fields, its tenants
-    where it has any, and how its conflicts are settled."""
+    """A kind of record: its collection where a side is Firestore (in a graph its label, or its type), the name of its key at the
+    backend, its fields, its tenants where it has any, and how its conflicts are settled. `ends` name the two references that
+    make it a relationship. Of what is `published`, the backend has only events: they are carried and never compared."""
 
     collection: str = Field("", pattern=r"^[^/{}]+(/(\{tenant\}|[^/{}]+)/[^/{}]+)*$")
     key: str = "id"
     fields: dict[str, Annotated[FieldSpec, BeforeValidator(_short_form)]] = Field(min_length=1)
     tenants: tuple[str, ...] = ()
     policy: Policy | None = None
+    ends: tuple[str, str] | None = None
+    published: bool = False
 
 
 class Limits(Part):
@@ -125,7 +129,9 @@ class PairSpec(Part):
     def mapped(self) -> list[mapping.Entity]:
         """Return the entities as the peers use them."""
         return [
-            mapping.Entity(name, spec.collection, tuple(self._fields(spec)), spec.policy or self.policy)
+            mapping.Entity(
+                name, spec.collection, tuple(self._fields(spec)), spec.policy or self.policy, spec.ends, spec.published
+            )
             for name, spec in self.entities.items()
         ]
 
@@ -135,12 +141,13 @@ class PairSpec(Part):
             yield mapping.Field(name, each.type, each.firestore or name, each.places, target, each.nothing, each.policy)
 
 
-PeerSpec = RestQueueSpec | FirestoreSpec | BakalariSpec | OjsSpec
+PeerSpec = RestQueueSpec | FirestoreSpec | BakalariSpec | OjsSpec | Neo4jSpec
 KINDS: Mapping[str, type[Part]] = {
     "rest_queue": RestQueueSpec,
     "firestore": FirestoreSpec,
     "bakalari": BakalariSpec,
     "ojs": OjsSpec,
+    "neo4j": Neo4jSpec,
 }
 """All kinds of peers by the name under which sync.yaml knows them: the members of `PeerSpec`."""
 POLLED = frozenset(name for name, kind in KINDS.items() if issubclass(kind, PolledSpec))
@@ -289,6 +296,17 @@ def _peer_problems(place: str, pair: dict[str, Any], peers: dict[str, Any]) -> I
     if all(side in peers for side in sides) and (len(set(kinds)) == 1 or not set(kinds) & {"firestore", "rest_queue"}):
         can = "a rest_queue and a firestore can be paired, and any other kind with one of them"
         yield f"{place}: pairs a {kinds[0]} with a {kinds[1]}; {can}"
+    elif kinds == ["firestore", "neo4j"]:
+        yield f"{place}: pairs a firestore with a neo4j; a neo4j can be paired with a rest_queue"
+    elif "neo4j" in kinds:
+        yield from _graph_problems(place, _dict(pair.get("entities")))
+
+
+def _graph_problems(place: str, entities: dict[str, Any]) -> Iterator[str]:
+    for entity, spec in entities.items():
+        fields = {name: _dict(_short_form(each)) for name, each in _dict(_dict(spec).get("fields")).items()}
+        for name in {str(each.get("firestore") or name) for name, each in fields.items()} & OWN_PROPERTIES:
+            yield f"{place}.entities.{entity}.fields: {name!r} is a property of the sync's own; choose another with `firestore:`"
 
 
 def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) -> Iterator[str]:
@@ -304,6 +322,9 @@ def _entity_problems(at: str, spec: dict[str, Any], entities: dict[str, Any]) ->
         yield from _type_problems(f"{at}.fields.{name}", each, entities)
     if _name(spec.get("key")) in fields:
         yield f"{at}.fields.{spec['key']}: is the key, and is not listed among the fields"
+    ends = spec.get("ends")
+    if ends is not None and not all(_dict(fields.get(str(each))).get("type") == "reference" for each in ends):
+        yield f"{at}.ends: names two fields of the type reference, from where to where a relationship runs"
     if "collection" in spec and bool(spec.get("tenants")) != ("{tenant}" in str(spec.get("collection"))):
         yield f"{at}: `tenants` and a `{{tenant}}` in `collection` go together"
 

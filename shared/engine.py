@@ -35,6 +35,7 @@ from shared.peers.base import Peer
 from shared.report import Report, Tally
 from shared.run import Order, Pair, Run, directions, execute
 from shared.store import Store
+from shared.timing import add_all, times_of
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,9 @@ def _finish(run: Run, source: Peer, target: Peer, begun: Begun, tried_before: se
         found(target, conflicts)
     _postpone(run, source, page, fates)
     _record_dead_letters(run, source, page, fates)
+    _say_correlated(run, page, fates)
+    taken = (edit for edit in page.changes if edit.id in fates and fates[edit.id].outcome is Outcome.APPLIED)
+    add_all(run.report.events, times_of(taken, run.now()))
     through = [id for id, fate in fates.items() if id in tried_before and fate.outcome not in {Outcome.RETRY, Outcome.INVALID}]
 
     def acknowledge() -> None:
@@ -265,3 +269,12 @@ def _record_dead_letters(run: Run, source: Peer, page: Page, fates: Mapping[str,
     for edit, problem in refused.values():
         who = run.log.record(edit.record) if edit else {"queue": source.name}
         run.log("dead_letter", problem.message, "ERROR", reason=problem.code, fields=dict(problem.fields), **who)
+
+
+def _say_correlated(run: Run, page: Page, fates: Mapping[str, Fate]) -> None:
+    """Log what became of each edit whose author wants to follow it."""
+    for edit in page.changes:
+        if edit.correlation_id and edit.id in fates:
+            ids = {"event_id": edit.id, "correlation_id": edit.correlation_id, "source_version": edit.latest}
+            outcome = str(fates[edit.id].outcome)
+            run.log("event", f"{edit.action} was {outcome}", outcome=outcome, **ids, **run.log.record(edit.record))

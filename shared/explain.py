@@ -43,6 +43,7 @@ def _queued(facts: Facts) -> Iterator[Event]:
 def _written(change: Change, fate: str, run: str | None, id: str) -> Event:
     what = "deleted" if change.deletes else "created" if change.action == "create" else "written"
     values = {name: value.value for name, value in change.fields.items()}
+    fate += f"; correlation {change.correlation_id}" if change.correlation_id else ""
     return Event(_at(change.latest), what, _origin(change.latest), fate, values, change.latest, run, id)
 
 

@@ -212,12 +212,15 @@ _WRITERS: Mapping[Type, Callable[[Field, Json, str | None], Native]] = {
 @dataclass(frozen=True)
 class Entity:
     """A kind of record: where its documents lie (`members`, `schools/{tenant}/members`) and its synced fields. `policy`
-    decides over deletes, and over the fields that have none of their own."""
+    decides over deletes, and over the fields that have none of their own. `ends` are the two references between which a
+    graph has it as a relationship. What is `published` are events: no table of the backend's holds them."""
 
     name: str
     collection: str
     fields: tuple[Field, ...] = field(default=())
     policy: Policy = Policy.LAST_WRITE_WINS
+    ends: tuple[str, str] | None = None
+    published: bool = False
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -124,6 +124,8 @@ class Change:
     deleted: Stamp | None = None
     deleted_base: Mapping[str, Stamp] = field(default_factory=dict)
     edits: tuple[Change, ...] = ()
+    correlation_id: str = ""
+    """By which its author can follow it through systems; it is logged."""
 
     @property
     def stamps(self) -> list[Stamp]:

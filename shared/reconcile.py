@@ -65,7 +65,7 @@ def compare(run: Run, task: Task) -> bool:
     if task.repair:
         _drain(run)
     disputes = open_disputes(run) if task.repair else {}
-    for entity in run.pair.scope.entities:
+    for entity in run.pair.compared:
         for tenant in run.pair.tenants_of(entity):
             if tenant in run.report.tenants:
                 continue  # it could not be polled, so it cannot be compared

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from shared.model import Action, Billed, Change, Outcome, instant
 from shared.prices import Prices
+from shared.timing import Taken
 
 Limit: TypeAlias = Literal["time", "changes", "budget"]
 """What ends a run before all is done."""
@@ -131,6 +132,8 @@ class Report:
     reconciled: dict[str, Comparison] = field(default_factory=dict)
     resumed_from: str | None = None
     """The run whose full reconcile this one went on with; its figures are in `reconciled`."""
+    events: dict[str, Taken] = field(default_factory=dict)
+    """How long edits of each kind took that were carried."""
     conflicts: set[str] = field(default_factory=set)
     """Ids; a conflict that both directions meet is one."""
     brakes: list[Brake] = field(default_factory=list)
@@ -199,6 +202,8 @@ class Report:
         if self.forecast:
             forecast = {"forecast": asdict(self.forecast), "forecast_cost": self.prices.cost(self.forecast)}
             body |= {"dry_run": True, **forecast, "plan": list(self.plan), "plan_more": self.plan_more}
+        if self.events:
+            body["events"] = {kind: each.as_json() for kind, each in self.events.items()}
         if self.reconciled:
             body["reconciled"] = {name: asdict(each) for name, each in self.reconciled.items()}
         if self.counts:

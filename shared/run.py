@@ -77,6 +77,11 @@ class Pair:
         """The synced fields of each entity."""
         return {name: entity.names for name, entity in self.entities.items()}
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The entities that both sides hold; not those whose events are only carried."""
+        return tuple(name for name in self.scope.entities if name not in self.entities or not self.entities[name].published)
+
     def tenants_of(self, entity: str) -> tuple[str | None, ...]:
         """Return the tenants whose records are walked when whole peers are compared; (None,) for an entity without any."""
         if entity not in self.tenants:

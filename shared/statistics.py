@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.model import Billed
+from shared.timing import Taken, add_all, taken_from
 
 SHORTEST, STEP = 0.01, 1.1
 """Durations are counted by size: up to a hundredth of a second, and from there a tenth more each. So those of many days can be
@@ -33,6 +34,8 @@ class Figures:
     costs: Counter[str] = field(default_factory=Counter)
     durations: Counter[int] = field(default_factory=Counter)
     """How many runs took so long, by size."""
+    events: dict[str, Taken] = field(default_factory=dict)
+    """How long edits of each kind took from being written to being carried."""
 
     def add(self, other: Figures) -> None:
         """Add other figures to these."""
@@ -41,6 +44,7 @@ class Figures:
         self.billed = self.billed.plus(other.billed)
         self.costs.update(other.costs)
         self.durations.update(other.durations)
+        add_all(self.events, other.events)
 
     @property
     def success_rate(self) -> float | None:
@@ -57,15 +61,19 @@ class Figures:
         return None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as they are shown: counts, `success_rate`, `p50_seconds`, `p95_seconds`, `billed`, `cost`."""
+        """Return the figures as they are shown: counts, `success_rate`, two percentiles, `events`, `billed`, `cost`."""
         spent = {currency: round(amount, 6) for currency, amount in self.costs.items()}
-        times = {"p50_seconds": self.percentile(0.5), "p95_seconds": self.percentile(0.95)}
+        times = {"p50_seconds": self.percentile(0.5), "p95_seconds": self.percentile(0.95), "events": self._events()}
         return self._counts() | {"success_rate": self.success_rate} | times | {"billed": _billed(self.billed), "cost": spent}
 
     def as_kept(self) -> dict[str, Any]:
         """Return the figures as they are kept in Firestore."""
         sizes = {str(size): number for size, number in self.durations.items()}
-        return self._counts() | {"billed": _billed(self.billed), "costs": dict(self.costs), "durations": sizes}
+        told = {"billed": _billed(self.billed), "costs": dict(self.costs), "durations": sizes, "events": self._events()}
+        return self._counts() | told
+
+    def _events(self) -> dict[str, Any]:
+        return {kind: each.as_json() for kind, each in self.events.items()}
 
     def _counts(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in COUNTS}
@@ -76,6 +84,7 @@ def figures_of(kept: Mapping[str, Any]) -> Figures:
     figures = Figures(**{name: kept.get(name, 0) for name in COUNTS})
     figures.billed = Billed(**kept.get("billed", {}))
     figures.costs.update(kept.get("costs", {}))
+    figures.events = taken_from(kept.get("events", {}))
     figures.durations.update({int(size): number for size, number in kept.get("durations", {}).items()})
     return figures
 
@@ -100,6 +109,7 @@ def _of_run(record: Mapping[str, Any]) -> Figures:
         quota_errors=sum(result.get("quota_errors", {}).values()),
         billed=Billed(**result["billed"]),
         costs=Counter({result["cost"]["currency"]: result["cost"]["amount"]}),
+        events=taken_from(result.get("events", {})),
         durations=Counter([_size(record["completed_at"] - record["started_at"])]),
     )
 

@@ -22,6 +22,7 @@ from shared.model import (
     parse_stamp,
 )
 
+LONGEST_CORRELATION = 200
 Codec = Callable[[str, Json], Any]
 """What becomes of a field's value on its way in or out: (name, value) -> value."""
 
@@ -46,7 +47,7 @@ def change_to_json(change: Change, encode: Codec = _as_it_is) -> dict[str, Any]:
         "deleted": change.deleted,
         "deleted_base": dict(change.deleted_base),
     }
-    return body
+    return body | ({"correlation_id": change.correlation_id} if change.correlation_id else {})
 
 
 def change_from_json(body: Mapping[str, Any], names: tuple[str, ...] | None = None, decode: Codec = _as_it_is) -> Change:
@@ -70,6 +71,7 @@ def change_from_json(body: Mapping[str, Any], names: tuple[str, ...] | None = No
             base={name: parse_stamp(base) if base else None for name, base in (body.get("base") or {}).items() if name in kept},
             deleted=parse_stamp(deleted) if deleted else None,
             deleted_base={name: parse_stamp(base) for name, base in (body.get("deleted_base") or {}).items()},
+            correlation_id=str(body.get("correlation_id") or "")[:LONGEST_CORRELATION],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TerminalRecord("malformed", f"a change is not as the REST contract has it ({type(error).__name__})") from None

@@ -17,6 +17,7 @@ from shared.callers import Callers, accounts_of, operator_token
 from shared.config import PairSpec, Settings, load
 from shared.errors import ConfigError, TerminalBatch
 from shared.log import Log
+from shared.mapping import Entity
 from shared.model import Scope
 from shared.nudges import Nudges
 from shared.peers.bakalari import Bakalari, School
@@ -38,6 +39,7 @@ from shared.run import Pair, Sharding
 from shared.secrets import Secrets
 from shared.specs.bakalari import BakalariSpec, SchoolSpec
 from shared.specs.base import SECRET, FirestoreSpec, Part, PolledSpec, RestQueueSpec
+from shared.specs.neo4j import Neo4jSpec
 from shared.specs.ojs import JournalSpec, OjsSpec
 from shared.store import Store
 from shared.tasks import CloudTasks, Tasks
@@ -257,9 +259,9 @@ def _pair(name: str, spec: PairSpec) -> Pair:
         sharding=Sharding(limits.shard_threshold, limits.shards) if limits.shard_threshold else None,
         tenants={entity: _asked(spec, each.tenants) for entity, each in spec.entities.items() if each.tenants},
         beside=partial(ThreadPoolExecutor, BESIDE, "beside"),
-        breakers=tuple(each.breaker for each in (left, right) if isinstance(each, RestQueue) and each.breaker),
+        breakers=tuple(breaker for each in (spec.left, spec.right) if (breaker := _breaker(each, name))),
         quota=documents().quota,
-        read_only=frozenset(each.name for each in (left, right) if isinstance(each, PolledPeer) and not each.writable),
+        read_only=_read_only(spec, left, right),
     )
 
 
@@ -267,6 +269,21 @@ def _asked(pair: PairSpec, tenants: Sequence[str]) -> tuple[str, ...]:
     """Return the tenants that no polled side of a pair leaves alone for now."""
     polled = [spec for side in (pair.left, pair.right) if isinstance(spec := settings().peers[side], PolledSpec)]
     return tuple(tenant for tenant in tenants if not any(tenant in spec.silent for spec in polled))
+
+
+def _read_only(pair: PairSpec, left: Peer, right: Peer) -> frozenset[str]:
+    """Return the names of the sides that nothing is carried to: a system that takes nothing, or what is paired with a graph that
+    is only written to."""
+    systems = {each.name for each in (left, right) if isinstance(each, PolledPeer) and not each.writable}
+    graphs = {name for name in (pair.left, pair.right) if isinstance(spec := settings().peers[name], Neo4jSpec) and not spec.back}
+    return frozenset(systems | ({pair.left, pair.right} - graphs if graphs else set()))
+
+
+@cache
+def _breaker(name: str, pair: str) -> Breaker | None:
+    """Return the breaker of a peer in a pair, with whose lease it is kept."""
+    spec = settings().peers[name]
+    return Breaker(name, spec.breaker_failures, spec.breaker_seconds) if isinstance(spec, RestQueueSpec | Neo4jSpec) else None
 
 
 @cache
@@ -283,7 +300,7 @@ def _peer(name: str, pair: str) -> Peer:
             key,
             spec.timeout_seconds,
             Backoff(spec.attempts),
-            breaker=Breaker(name, spec.breaker_failures, spec.breaker_seconds),
+            breaker=_breaker(name, pair),
             quota=documents().quota,
         )
     if isinstance(spec, PolledSpec):
@@ -291,6 +308,8 @@ def _peer(name: str, pair: str) -> Peer:
         if isinstance(spec, BakalariSpec):
             habits = replace(habits, inactive="active", most_missing=spec.most_missing)
         return PolledPeer(_system(name), documents(), pair, entities, now, habits)
+    if isinstance(spec, Neo4jSpec):
+        return _graph(name, spec, pair, entities)
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))
 
 
@@ -321,6 +340,27 @@ def _school(name: str, spec: SchoolSpec, timeout: float) -> School:
 def backend_at(url: str, token: Callable[[], str]) -> RestQueue:
     """Return a backend that no sync.yaml names yet, to be asked what it syncs."""
     return RestQueue("django", url, {}, token, backoff=Backoff(1))
+
+
+def _graph(name: str, spec: Neo4jSpec, pair: str, entities: Sequence[Entity]) -> Peer:
+    from neo4j import GraphDatabase  # not at the top: an instance without a graph need not load it
+
+    from shared.peers.bolt import Bolt
+    from shared.peers.neo4j import Neo4jPeer
+
+    password, patience = secret(spec.password), spec.timeout_seconds
+
+    def connect() -> Any:
+        return GraphDatabase.driver(
+            spec.uri,
+            auth=(spec.user, password()),
+            connection_timeout=patience,
+            max_transaction_retry_time=patience,
+            notifications_min_severity="OFF",
+        )
+
+    bolt = Bolt(name, spec.uri, spec.database, connect, _breaker(name, pair))
+    return Neo4jPeer(name, bolt, pair, entities, now, time.sleep, spec.back)
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from local.arcade import Arcade
 from local.bundle import ROOT
 from local.django_users import DjangoUsers
 from local.emulator import Emulator
@@ -28,6 +29,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def emulator() -> Iterator[Emulator]:
     """The Firestore emulator, with no triggers. Every test takes a project of its own on it."""
     with Emulator() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def arcade() -> Iterator[Arcade]:
+    """A graph over Bolt, which stands for Neo4j."""
+    with Arcade() as running:
         yield running
 
 

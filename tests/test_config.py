@@ -183,7 +183,7 @@ peers:
     kind: firestore
     project: ${NO_SUCH_VARIABLE}
   graph:
-    kind: neo4j
+    kind: sqlite
 pairs:
   members:
     left: djnago
@@ -213,7 +213,7 @@ EXPECTED = {
     "an unknown setting of a peer": "peers.django.rest_queue.retries: no such setting; valid here: kind, url, token",
     "a name with a capital": "peers.Firestore",
     "an unset variable": "peers.Firestore.project: the environment variable NO_SUCH_VARIABLE is not set",
-    "an unknown kind": "peers.graph: Input tag 'neo4j' found using 'kind' does not match any of the expected tags: 'rest_queue'",
+    "an unknown kind": "peers.graph: Input tag 'sqlite' found using 'kind' does not match any of the expected tags: 'rest_queue'",
     "an unknown peer": "pairs.members.left: there is no peer 'djnago'; there are: django, Firestore, graph",
     "a name that stands twice": "line 18: 'right' stands here a second time",
     "an unknown policy": "pairs.members.policy: Input should be 'last_write_wins'",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from graphs import GraphStand
 from stands import (
     DjangoStand,
     EmulatorStand,
@@ -56,6 +57,7 @@ EARLIER = datetime.now(UTC) - timedelta(days=1)
         pytest.param(PolledOnEmulatorStand, marks=pytest.mark.stack),
         pytest.param(EmulatorStand, marks=pytest.mark.stack),
         pytest.param(DjangoStand, marks=pytest.mark.stack),
+        pytest.param(GraphStand, marks=pytest.mark.stack),
     ],
     ids=lambda kind: kind.__name__.removesuffix("Stand"),
 )

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FUNCTION = 40
 PEERS = {"polled", "rest_queue", "firestore", "memory", "standin", "ojs", "bakalari", "neo4j"}
-CONCRETE = {f"peers.{name}" for name in (*PEERS, "documents", "layout")}
+CONCRETE = {f"peers.{name}" for name in (*PEERS, "documents", "layout", "bolt", "graph_opened", "graph_queue", "graph_shape")}
 GOOGLE = ("google", "firebase_admin", "grpc")
 
 
@@ -86,15 +86,17 @@ PURE = {
     "prices": {"model"},
     "quota": set(),
     "breaker": {"errors", "model"},
-    "statistics": {"model"},
-    "report": {"model", "prices"},
+    "timing": {"model"},
+    "statistics": {"model", "timing"},
+    "report": {"model", "prices", "timing"},
     "fates": {"model", "report"},
     "log": {"model"},
     "specs.base": set(),
     "specs.bakalari": {"specs.base"},
     "specs.ojs": {"specs.base"},
+    "specs.neo4j": {"specs.base"},
     "signatures": {"errors"},
-    "config": {"mapping", "errors", "model", "specs.base", "specs.bakalari", "specs.ojs"},
+    "config": {"mapping", "errors", "model", "specs.base", "specs.bakalari", "specs.ojs", "specs.neo4j"},
     "schedule": {"config"},
     "digests": {"model"},
     "comparing": {"model", "errors", "canonical", "naming"},
@@ -300,6 +302,9 @@ BUILDERS = {
     "insecure_channel",
     "RestQueue",
     "FirestorePeer",
+    "Neo4jPeer",
+    "Bolt",
+    "GraphDatabase.driver",
     "Firestore",
     "Store",
     "CloudTasksClient",

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import dj_database_url
+from content.synced import ENTITIES, PUBLISHED
 from django.core.exceptions import ImproperlyConfigured
 from portal import synced as portal
 from school import synced as school
@@ -49,6 +50,7 @@ INSTALLED_APPS = [
     "members",
     "school",
     "portal",
+    "content",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -114,9 +116,11 @@ SYNC_QUEUE = {
             "tenant": "tenant",
             "fields": ["title", "starts_at", "details"],
         },
+        *ENTITIES,
         *school.entities(),
         *portal.entities(),
     ],
+    "published": PUBLISHED,
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")
 SYNC_FUNCTIONS = {"url": os.environ.get("FUNCTIONS_URL", ""), "token_file": os.environ.get("FUNCTIONS_TOKEN_FILE", "")}

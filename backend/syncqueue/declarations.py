@@ -1,6 +1,7 @@
 """Reads SYNC_QUEUE into a registry and finds every problem in it, with its place and what is valid."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
@@ -39,7 +40,20 @@ def read_declarations(declared: Any) -> Registry:
         if entity.name in entities or any(entity.model is other.model for other in entities.values()):
             problems.add(f"SYNC_QUEUE.entities[{number}]", "the name or the model is declared twice")
         entities[entity.name] = entity
-    return _related(origin, entities, problems)
+    published = _published(declared.get("published", {}), entities, problems)
+    return replace(_related(origin, entities, problems), published=published)
+
+
+def _published(told: Any, entities: Mapping[str, Entity], problems: Problems) -> dict[str, tuple[str, ...]]:
+    """Return the fields of each entity without a model."""
+    if not isinstance(told, Mapping):
+        problems.add("SYNC_QUEUE.published", "expected a mapping of entity and a list of its fields")
+        return {}
+    for name, fields in told.items():
+        good = isinstance(name, str) and ORIGIN.fullmatch(name) and isinstance(fields, list | tuple) and fields
+        if not good or not all(isinstance(each, str) and each for each in fields) or name in entities:
+            problems.add(f"SYNC_QUEUE.published.{name}", "expected a name that no model has, and a list of names of fields")
+    return {} if problems else {name: tuple(fields) for name, fields in told.items()}
 
 
 def _entity(item: Any, where: str, problems: Problems) -> Entity | None:

@@ -13,6 +13,7 @@ from django.db import connections
 
 from .adoption import Adoption, Known, adopt_delete, adopt_row, unadopted
 from .canonical import bucket_hash
+from .correlation import current
 from .index_table import IndexRow, insert_blank, known_places, select_index, update_index
 from .models import QueueEntry, RecordIndex
 from .nudging import nudge_after_commit
@@ -95,6 +96,17 @@ def adopt(entity: Entity, using: str, seen: Collection[Seen]) -> int:
     return len(adopted)
 
 
+def adopt_published(entity: str, using: str, place: Place, values: Mapping[str, Any]) -> str | None:
+    """Adopt what no model holds, and return the id of the change; None where it is what was adopted last."""
+    now, row = clock(using), lock_index(entity, using, [place])[place]
+    adoption = adopt_row(known_of(row), values, False, now, registry().origin)
+    if adoption is None:
+        return None
+    [entry] = _write([(row, adoption)], using, now)
+    nudge_after_commit(using)
+    return entry.change_id
+
+
 def adopt_drift(entity: Entity, using: str, rows: Collection[Row]) -> int:
     """Adopt the unseen edits in rows that were read while their index is locked; return how many."""
     return adopt(entity, using, [Seen(row.place, row) for row in rows])
@@ -125,18 +137,18 @@ def _adoption(known: Known, one: Seen, now: datetime, origin: str) -> Adoption |
     return adopt_delete(known, one.last, now, origin)
 
 
-def _write(adopted: list[tuple[IndexRow, Adoption]], using: str, now: datetime) -> None:
+def _write(adopted: list[tuple[IndexRow, Adoption]], using: str, now: datetime) -> list[QueueEntry]:
     if not adopted:
-        return
+        return []
     update_index(using, [(row.pk, adoption.known) for row, adoption in adopted])
     with large_batches(using):
-        QueueEntry.objects.using(using).bulk_create([_entry(row, adoption, now) for row, adoption in adopted])
+        return QueueEntry.objects.using(using).bulk_create([_entry(row, adoption, now) for row, adoption in adopted])
 
 
 def _entry(row: IndexRow, adoption: Adoption, now: datetime) -> QueueEntry:
     entry = QueueEntry(change_id=uuid.uuid4().hex, entity=row.entity, tenant=row.tenant, key=row.key, created_at=now)
     entry.spread, entry.shard = _spread(row), zlib.crc32(row.key.encode())
-    entry.action, entry.stamp = adoption.action, adoption.stamp
+    entry.action, entry.stamp, entry.correlation_id = adoption.action, adoption.stamp, current()
     entry.fields, entry.base = dict(adoption.fields), dict(adoption.base)
     if adoption.action == "delete":
         entry.deleted, entry.deleted_base = adoption.stamp, dict(adoption.deleted_base)

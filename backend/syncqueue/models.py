@@ -66,6 +66,7 @@ class QueueEntry(models.Model):
     run_id = models.CharField(max_length=200, blank=True, default="")
     attempts = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=500, blank=True, default="")
+    correlation_id = models.CharField(max_length=200, blank=True, default="")
 
     class Meta:
         verbose_name_plural = "queue entries"

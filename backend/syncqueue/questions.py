@@ -41,6 +41,11 @@ def entity_of(name: Any) -> Entity:
     return registry().entities[name]
 
 
+def queued_of(name: str) -> str:
+    """Return the name of an entity that may be in the queue: one of a model, or one whose events are published."""
+    return name if name in registry().published else entity_of(name).name
+
+
 def tenant_of(request: HttpRequest, caller: Caller) -> str | None:
     """Return the tenant asked for, "" for records without one, None for no filter. Raise Denied (403)."""
     tenant = request.GET.get("tenant")

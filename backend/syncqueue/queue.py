@@ -17,7 +17,7 @@ from .questions import Shard
 from .rows import CHUNK, chunks
 from .stamps import timestamp
 
-_PLAIN = ["change_id", "entity", "tenant", "key", "action", "deleted"]
+_PLAIN = ["change_id", "entity", "tenant", "key", "action", "deleted", "correlation_id"]
 _AS_TEXT = {f"{name}_text": Cast(name, TextField()) for name in ("fields", "base", "deleted_base")}
 PAGE_BYTES = 9 * 1024 * 1024 + 512 * 1024  # an answer is at most 10 MiB
 PENDING, SYNCED, SUPERSEDED, FAILED = QueueEntry.PENDING, QueueEntry.SYNCED, QueueEntry.SUPERSEDED, QueueEntry.FAILED
@@ -54,10 +54,11 @@ def page(found: QuerySet[QueueEntry], after: list[Any] | None, limit: int) -> tu
     return changes, list(entries[len(changes) - 1][:3])
 
 
-def _wire(stamp: str, id: str, entity: str, tenant: str, key: str, action: str, deleted: str, *maps: str) -> str:
+def _wire(stamp: str, id: str, entity: str, tenant: str, key: str, action: str, deleted: str, about: str, *maps: str) -> str:
     """Return the Change of the contract; its maps pass through as the database has them."""
     fields, base, deleted_base = maps
     parts = {"id": id, "entity": entity, "tenant": tenant or None, "key": key, "action": action, "stamp": stamp}
+    parts |= {"correlation_id": about} if about else {}
     text = f'{json.dumps(parts, ensure_ascii=False)[:-1]},"fields":{fields},"base":{base}'
     return f'{text},"deleted":"{deleted}","deleted_base":{deleted_base}}}' if deleted else text + "}"
 

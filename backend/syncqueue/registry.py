@@ -8,7 +8,7 @@ A user's model needs no base class and no change. declarations.py reads and chec
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
@@ -91,6 +91,8 @@ class Registry:
     origin: str
     entities: Mapping[str, Entity]
     problems: tuple[tuple[str, str], ...] = ()
+    published: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The fields of entities that have no model: their events are put into the queue by `publish`."""
 
     def referring_to(self, entity: Entity) -> list[tuple[Entity, SyncedField]]:
         """Return every (entity, field) whose values are keys of `entity`."""

@@ -22,6 +22,7 @@ from .questions import (
     filters_of,
     list_of,
     number_of,
+    queued_of,
     shard_of,
     storable_text,
     tenant_of,
@@ -42,7 +43,7 @@ class Changes(SyncView):
     """Pending changes, page by page."""
 
     def read(self, request: HttpRequest, caller: Caller) -> dict[str, Any]:
-        entities = [entity_of(name).name for name in request.GET.getlist("entity")]
+        entities = [queued_of(name) for name in request.GET.getlist("entity")]
         limit, filters = number_of(request, "limit", 1, 1000, 500), filters_of(request)
         found = queue.pending(caller, entities, tenant_of(request, caller), shard_of(request))
         results, after = queue.page(found, unseal(request.GET.get("cursor"), filters), limit)

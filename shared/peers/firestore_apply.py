@@ -11,18 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.errors import TerminalRecord
 from shared.index import Held
-from shared.model import Action, Change, Outcome, Problem, RecordId, Result, instant, stamp_time
+from shared.model import Action, Change, Outcome, Problem, RecordId, Result
 from shared.native import size_of
+from shared.peers.ahead import put_off
 from shared.peers.documents import INVALID, LOST_RACE, MAX_BYTES, OK, Contended, Snapshot, Write
 from shared.peers.firestore_records import ROUNDS, FirestoreRecords
 from shared.peers.layout import CLOCK, NOTHING
 from shared.policy import Decision, Mode, decide
 
-SLEPT_OUT = timedelta(seconds=5)
 IN_ONE_TRANSACTION = 100
 CREATED_AT_ONCE = 100
 RECORDS_OF_A_PART = 250
@@ -142,18 +142,10 @@ class FirestoreApply(FirestoreRecords):
         return placed
 
     def _not_from_the_future(self, placed: dict[str, Change], read_at: datetime, results: dict[str, Result]) -> dict[str, Change]:
-        """Leave out what is stamped ahead of Firestore's clock. A client stamps nothing: its next write gets the clock's time,
-        and has to win over whatever it replaces. Up to five seconds are waited for."""
-        ahead = {path: stamp_time(change.latest) - read_at for path, change in placed.items()}
-        longest = max((each for each in ahead.values() if each <= SLEPT_OUT), default=timedelta())
-        if longest > timedelta():
-            self.sleep(longest.total_seconds())
-        for path, each in ahead.items():
-            if each > SLEPT_OUT:
-                change = placed.pop(path)
-                message = f"stamped {instant(stamp_time(change.latest))}, Firestore's clock says {instant(read_at)}"
-                results[change.id] = Result(change.id, Outcome.RETRY, problem=Problem("future", message))
-        return placed
+        """Leave out what is stamped ahead of Firestore's clock."""
+        early = put_off(list(placed.values()), "Firestore's", read_at, self.sleep)
+        results |= early
+        return {path: change for path, change in placed.items() if change.id not in early}
 
     def _adopt_or_say(self, change: Change, document: Snapshot, results: dict[str, Result]) -> None:
         try:

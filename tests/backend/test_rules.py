@@ -186,5 +186,6 @@ def test_every_problem_is_told_at_once() -> None:
 def test_the_demo_declares_every_field_of_a_member(client: Any) -> None:
     from syncqueue.registry import registry
 
-    assert list(registry().entities)[:4] == ["branch", "interest", "member", "event"]
+    content = ["concept", "requirement", "path", "step", "learner", "progress"]
+    assert list(registry().entities)[:10] == ["branch", "interest", "member", "event", *content]
     assert set(registry().entities["member"].names) == set(MEMBER)

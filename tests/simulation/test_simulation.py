@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from simulation import schedule, steps
 from simulation.__main__ import main
 from simulation.batch import Totals, batch, lines, progress
 from simulation.choices import schedule_of
@@ -24,6 +25,43 @@ from simulation.shrinking import alike, shrunk
 
 TESTS = Path(__file__).resolve().parents[1]
 MANY = 10_000
+ONCE_FAILED = (
+    418,
+    803_816,
+    805_048,
+    805_303,
+    2_007_879,
+    5_001_863,
+    5_005_123,
+    8_201_952,
+    8_204_805,
+    8_209_587,
+    8_300_878,
+    8_302_416,
+    8_303_848,
+    8_305_339,
+    8_305_675,
+    8_400_869,
+    8_402_740,
+    8_407_731,
+    8_408_196,
+    8_410_014,
+    8_501_676,
+    8_506_247,
+    8_515_275,
+    8_516_294,
+    8_518_844,
+    8_603_335,
+    8_610_764,
+    8_613_160,
+    8_613_392,
+    8_618_742,
+    8_702_237,
+    8_702_578,
+    8_711_444,
+    8_719_837,
+)
+"""Seeds that found a bug where people decide and worlds are under other policies than the last write."""
 
 
 @pytest.mark.stack
@@ -48,6 +86,14 @@ def test_1_convergence_and_2_no_lost_update_on_ten_thousand_schedules() -> None:
 def test_1_convergence_and_2_no_lost_update_on_any_schedule() -> None:
     for seed in range(60):
         assert play(schedule_of(seed)).failure is None, f"make simulate SEED={seed} N=1"
+
+
+@pytest.mark.parametrize("policies", [False, True])
+def test_nor_where_people_decide_and_under_other_policies(policies: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "PEOPLE_DECIDE", True)
+    monkeypatch.setattr(schedule, "UNDER_POLICIES", policies)
+    for seed in (*ONCE_FAILED, *range(100)):
+        assert play(schedule_of(seed)).failure is None, f"make simulate OPERATORS=1 {'POLICIES=1 ' * policies}SEED={seed} N=1"
 
 
 @pytest.mark.stack

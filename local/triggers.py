@@ -18,17 +18,16 @@ def triggers(config: Path) -> dict[str, str]:
     Firestore has no tracker. Raises StackError if those cannot be read.
     """
     try:
-        content: Any = yaml.safe_load(config.read_text())
-        peers = content["peers"]
-        kinds = [({peers[pair[side]]["kind"] for side in ("left", "right")}, pair) for pair in content["pairs"].values()]
-        tracked = [pair for pair_kinds, pair in kinds if "firestore" in pair_kinds and not pair_kinds & READ_ONLY]
-        entities = {name: spec for pair in tracked for name, spec in pair["entities"].items()}
+        read: Any = yaml.safe_load(config.read_text())
+        kinds = {name: peer.get("kind", "firestore") for name, peer in read.get("peers", {}).items()}
+        pairs = [each for each in read["pairs"].values() if not _without_tracker(each, kinds)]
+        entities = {name: spec for pair in pairs for name, spec in pair["entities"].items()}
         return {f"track_{name}_changes": f"{spec['collection']}/{{id}}" for name, spec in entities.items()}
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as exc:
         what = type(exc).__name__
         raise StackError(f"{config} names no pairs with entities and their collections ({what}): mend it") from exc
 
 
-def _without_firestore(pair: Any, kinds: dict[str, str]) -> bool:
-    sides = (pair.get("left"), pair.get("right"))
-    return all(side in kinds and kinds[side] != "firestore" for side in sides)
+def _without_tracker(pair: Any, kinds: dict[str, str]) -> bool:
+    sides = [kinds[side] for side in (pair.get("left"), pair.get("right")) if side in kinds]
+    return bool(READ_ONLY & set(sides)) or (len(sides) == 2 and "firestore" not in sides)

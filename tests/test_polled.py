@@ -12,9 +12,11 @@ from memory_system import MemorySystem
 from polled_world import PolledWorld
 from world import ENTITY, FIELDS, Quiet
 
+from shared.config import Health
 from shared.engine import sync
-from shared.errors import TerminalBatch
-from shared.model import Problem, RecordId, Scope
+from shared.errors import TerminalBatch, Transient
+from shared.health import pair_health
+from shared.model import Outcome, Problem, RecordId, Scope
 from shared.peers.memory import MemoryPeer
 from shared.peers.polled import PolledPeer
 from shared.peers.polled_records import Habits
@@ -116,7 +118,8 @@ def test_nothing_is_carried_to_a_system_that_takes_no_changes():
     assert set(report.directions) == {"polled_to_django"}
     for _ in range(2):
         compared = schools.run(reconcile).reconciled["thing of north"]
-        assert (compared.compared, compared.put_back, compared.dead_letters) == (1, 0, 0), "its own record is its own affair"
+        assert (compared.compared, compared.different, compared.edited) == (1, 1, 1), "its own record is its own affair"
+        assert (compared.put_back, compared.dead_letters) == (0, 0)
     assert [dict(table) for table in schools.system.tables.values()] == before
     assert "write" not in schools.system.calls
 
@@ -253,3 +256,39 @@ def test_a_delete_towards_a_system_that_cannot_is_a_dead_letter(world):
     world.run()
     assert [letter["reason"] for letter in world.refused()] == ["no-delete"]
     assert there(world, "x") is not None
+
+
+def test_health_does_not_complain_of_what_waits_for_a_system_that_takes_no_changes():
+    schools = Schools(writable=False)
+    schools.run()
+    schools.django.save(RecordId("thing", "1", "north"), {"b": "mine"})
+    schools.clock.tick(40 * 3600)
+    schools.run()
+    told = pair_health(schools.pair, Health(), schools.store, schools.clock())
+    assert [each["code"] for each in told["problems"]] == []
+
+
+def test_a_create_whose_answer_was_lost_is_not_made_again_before_a_poll_has_looked_for_it():
+    schools = Schools()
+    schools.run()
+    new, polled = RecordId("thing", "new", "south"), schools.pair.right
+    assert isinstance(polled, PolledPeer)
+    schools.django.save(new, {"b": "mine"})
+    write = schools.system.write
+
+    def lost(*arguments):
+        write(*arguments)
+        raise Transient("no answer")
+
+    schools.system.write = lost
+    schools.run()
+    schools.system.write = write
+    changes = [change for page in schools.django.changes(schools.pair.scope) for change in page.changes]
+    [result] = polled.apply(changes, "before any poll")
+    assert (result.outcome, result.problem.code) == (Outcome.RETRY, "not-polled")
+    schools.run()
+    assert len([row for row in schools.system.tables["south", "thing"].values() if row.fields.get("b") == "mine"]) == 1
+    assert schools.django.values(new) == {"b": "mine"}
+    assert len([id for id in schools.django.rows if id.tenant == "south" and id.entity == "thing"]) == 2, (
+        "and it is the same record"
+    )

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGETS = (
     "help",
     "demo",
+    "demo-ojs",
+    "demo-agents",
     "up",
     "check",
     "test",

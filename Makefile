@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ojs demo-agents up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
+.PHONY: help demo demo-bakalari demo-ojs demo-agents up check test simulate simulate-selftest simulate-sweep bench lint lock audit clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -17,6 +17,9 @@ help:  ## say what can be made
 
 demo: venv  ## show a sync in both directions, conflicts included, on this machine
 	@$(PY) -m local demo
+
+demo-bakalari: venv  ## two schools into Firestore and Django: leavers, a maintenance page, the summer
+	@$(PY) -m local demo_bakalari
 
 demo-ojs: venv  ## OJS journals and a Django portal, both ways, with a journal that is down and one with a wrong key
 	@$(PY) -m local demo_ojs

@@ -8,7 +8,7 @@ from local.errors import StackError
 from local.ports import HOST
 from local.process import exit_on_sigterm
 
-COMMANDS = ("up", "demo", "demo_ojs", "demo_agents")
+COMMANDS = ("up", "demo", "demo_bakalari", "demo_ojs", "demo_agents")
 
 
 def main() -> int:

@@ -12,6 +12,8 @@ from local.backend import ADMIN
 from local.bundle import ROOT
 from local.journals import FOLDER as FOLDER_OF_JOURNALS
 from local.journals import VERSIONS, Journals
+from local.schools import FOLDER as FOLDER_OF_SCHOOLS
+from local.schools import Schools
 from local.stack import Stack
 
 FOLDER = ROOT / ".local" / "up"
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     console.print("starting Firestore, Django and the functions ...")
     with Stack(options.folder, keep=options.keep, members=options.members, tasks=1) as stack, ExitStack() as exits:
         write_env(stack)
-        for line in [*journals(stack, exits), *welcome(stack)]:
+        for line in [*journals(stack, exits), *schools(stack, exits), *welcome(stack)]:
             console.print(line)
         while True:
             stack.check()
@@ -45,6 +47,16 @@ def journals(stack: Stack, exits: ExitStack) -> Iterator[str]:
     for version, path in VERSIONS.items():
         call = f'curl -H "Authorization: Bearer {running.secrets[f"ojs-{path}"]}" {running.api(version, "submissions")}'
         yield f"OJS {version[0]}.{version[1]}        {call}   (a stand-in)"
+
+
+def schools(stack: Stack, exits: ExitStack) -> Iterator[str]:
+    """Start the stand-ins for Bakaláři schools, where the tests are, and yield what to type."""
+    if not FOLDER_OF_SCHOOLS.is_dir():
+        return
+    running = exits.enter_context(Schools(stack.logs / "schools.log"))
+    form = "client_id=ANDR&grant_type=password&username=vzor1&password=heslo-1"
+    for name, url in running.urls.items():
+        yield f"Bakaláři       a stand-in, school {name}: curl -d '{form}' {url}/api/login"
 
 
 def write_env(stack: Stack) -> Path:

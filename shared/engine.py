@@ -126,6 +126,8 @@ def _carry_page(
     results = apply_changes(run, source, target, [change for change in changes if change.id not in braked])
     for change, result in results:
         fates |= fates_of(change, result)
+        if result.outcome is Outcome.APPLIED:
+            run.report.count(change)
     conflicts = list({each.id: each for _, result in results for each in result.conflicts}.values())
     record_conflicts(run, target, conflicts)
     if found and conflicts:

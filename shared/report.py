@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from shared.model import Billed, Outcome, instant
+from shared.model import Action, Billed, Change, Outcome, instant
 from shared.prices import Prices
 
 Limit: TypeAlias = Literal["time", "changes", "budget"]
@@ -96,6 +96,13 @@ def comparison_of(figures: Mapping[str, Any]) -> Comparison:
     return Comparison(**{name: value for name, value in figures.items() if name in known})
 
 
+def plural(word: str) -> str:
+    """Return what several of an entity are called: class, classes; member, members; category, categories."""
+    if word.endswith("y") and word[-2:-1] not in set("aeiou"):
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(("s", "x", "ch", "sh")) else f"{word}s"
+
+
 @dataclass(slots=True)
 class Failure:
     """Why a run of a pair stopped. `retry`: whether trying again may help without anybody mending something."""
@@ -128,6 +135,9 @@ class Report:
     prices: Prices = field(default_factory=Prices)
     failure: Failure | None = None
     stopped_by: Limit | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    """How many records of each kind were created, updated and deleted at the side that they were carried to, by names such as
+    `classesCreated`; what a run past one instance carries in shards is not in it."""
     tenants: dict[str, Failure] = field(default_factory=dict)
     """Why a tenant could not be asked what is new; everybody else was."""
     quota_errors: Mapping[str, int] = field(default_factory=dict)
@@ -141,6 +151,11 @@ class Report:
     plan: Sequence[Mapping[str, Any]] = ()
     plan_more: int = 0
     """Rows of the plan that are not shown."""
+
+    def count(self, change: Change) -> None:
+        """Count a change that was applied."""
+        done = {Action.CREATE: "Created", Action.UPDATE: "Updated", Action.DELETE: "Deleted"}[change.action]
+        self.counts[plural(change.record.entity) + done] += 1
 
     @property
     def got_somewhere(self) -> bool:
@@ -178,6 +193,8 @@ class Report:
             body |= {"dry_run": True, **forecast, "plan": list(self.plan), "plan_more": self.plan_more}
         if self.reconciled:
             body["reconciled"] = {name: asdict(each) for name, each in self.reconciled.items()}
+        if self.counts:
+            body["counts"] = dict(self.counts)
         if self.tenants:
             body["tenants"] = {name: asdict(each) for name, each in self.tenants.items()}
         if self.handed_out:

@@ -35,6 +35,7 @@ RULES = {
     "sync_runs": Rule(RUN_RETENTION, "the run's end"),
     "sync_statistics": Rule(STATISTICS_RETENTION, "the end of the day"),
     "sync_audit": Rule(RUN_RETENTION, "the call"),
+    "sync_refs": Rule(TOMBSTONE_RETENTION, "the record is gone at its system; while it is there: until then"),
     "sync_checkpoints": Rule(None, "the reconcile that goes on from it deletes it"),
     "sync_leases": Rule(None, "one a pair, written over by each run"),
 }

@@ -276,9 +276,8 @@ def _school(name: str, spec: SchoolSpec, timeout: float) -> School:
     """Return how to ask a school: with each of the accounts in its secret."""
     accounts = accounts_in(secret(spec.accounts)(), f"secret {spec.accounts.removeprefix(SECRET)}")
     where = f"school {name}, account "
-    return School(
-        [Client(f"{where}{n}", spec.url, each, now, timeout=timeout) for n, each in enumerate(accounts, 1)], spec.public
-    )
+    clients = [Client(f"{where}{number}", spec.url, each, now, timeout=timeout) for number, each in enumerate(accounts, 1)]
+    return School(clients, spec.public)
 
 
 def firestore_peer(entity: str) -> FirestorePeer:

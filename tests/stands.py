@@ -191,6 +191,18 @@ class PolledByKeyStand(PolledStand):
     knows_keys = True
 
 
+class PolledOnEmulatorStand(PolledStand):
+    """The same, where what is remembered of the system lies in the real emulator."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        from firestores import documents
+
+        super().__init__(request)
+        host, project = request.getfixturevalue("emulator").host, f"polled-{uuid.uuid4().hex[:12]}"
+        self.peer = PolledPeer(self.system, documents(host, project), "branches", [BRANCH], now, Habits(missing_polls=1))
+        self.deliver_events()
+
+
 class EmulatorStand(Plain):
     """The real emulator; its users write with the plain client library, and every write pokes the tracker."""
 

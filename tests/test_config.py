@@ -495,3 +495,41 @@ def test_a_variable_is_filled_in_wherever_a_text_stands():
 def test_what_a_variable_holds_is_not_filled_in_again():
     settings = parse(a_file(peers__firestore__project="${A}"), "sync.yaml", {"A": "${B}", "B": "no"})
     assert settings.peers["firestore"].project == "${B}"
+
+
+# Polled peers
+
+SCHOOLS = {"GOOGLE_CLOUD_PROJECT": "demo", "DJANGO_URL": "https://example.org/"} | {
+    f"SCHOOL_{name}_URL": f"https://{name.lower()}.example" for name in ("NORTH", "SOUTH")
+}
+
+
+def test_one_school_goes_into_two_pairs():
+    settings = load(ROOT / "examples" / "bakalari.yaml", SCHOOLS)
+    assert settings.pair_of("class") == "school-firestore", "that with Firestore"
+    assert [list(pair.entities) for pair in settings.pairs.values()] == [["class", "subject", "user", "enrolment"]] * 2
+    assert not settings.has_firestore(settings.pairs["school-django"])
+
+
+def school_file(old, new):
+    return (ROOT / "examples" / "bakalari.yaml").read_text().replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "tenants: [north, south]\n        fields: &user",
+            "tenants: [north, east]\n        fields: &user",
+            "entities.user.tenants: 'east'",
+        ),
+        ("        collection: schools/{tenant}/users\n", "", "entities.user.collection: Field required"),
+        ("right: django", "right: firestore", "entity 'class' is synced already by pairs.school-firestore"),
+        ("missing_polls: 3", "missing: 3", "valid here: full_hours, missing_polls, kind, schools"),
+        ("secret:school-north", "north", "accounts: String should match"),
+    ],
+)
+def test_what_is_wrong_about_schools_is_said_with_its_place(old, new, expected):
+    assert any(expected in problem for problem in problems(school_file(old, new), SCHOOLS)), problems(
+        school_file(old, new), SCHOOLS
+    )

@@ -92,6 +92,7 @@ PURE = {
     "log": {"model"},
     "specs.base": set(),
     "specs.ojs": {"specs.base"},
+    "specs.bakalari": {"specs.base"},
     "signatures": {"errors"},
     "config": {"mapping", "errors", "model", "specs.base", "specs.bakalari", "specs.ojs"},
     "digests": {"model"},

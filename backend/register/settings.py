@@ -11,6 +11,7 @@ from pathlib import Path
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from portal import synced as portal
+from school import synced as school
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL = ["127.0.0.1", "localhost"]
@@ -46,6 +47,7 @@ INSTALLED_APPS = [
     "syncqueue",
     "members",
     "portal",
+    "school",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -112,6 +114,7 @@ SYNC_QUEUE = {
             "fields": ["title", "starts_at", "details"],
         },
         *portal.entities(),
+        *school.entities(),
     ],
 }
 SYNC_QUEUE_SIGNING_KEYS = _listed("SYNC_QUEUE_SIGNING_KEYS")

@@ -35,6 +35,15 @@ class School:
     public: bool = False
     """Whether its public timetable, which lists all classes and teachers, is read too."""
     shown: dict[tuple[int, str], tuple[datetime, Any]] = field(default_factory=dict)
+    polled: set[str] = field(default_factory=set)
+    """For which stages those answers have served; the second time for one is the next run."""
+
+    def begin(self, entity: str) -> None:
+        """Forget what was shown to an earlier run."""
+        if entity in self.polled:
+            self.shown.clear()
+            self.polled.clear()
+        self.polled.add(entity)
 
 
 class Bakalari:
@@ -49,8 +58,12 @@ class Bakalari:
     def poll(self, tenant: str | None, entity: str, since: str | None) -> Iterator[Poll]:
         """Yield all that the school's accounts see. Complete only if all could be asked, lessons are shown, and it is not
         summer: in holidays there is nothing, and after the year's end less and less."""
-        school, failure = self._school(tenant), None
-        seen: Rows = {}
+        school = self._school(tenant)
+        school.begin(entity)
+        yield from self._list(school, entity)
+
+    def _list(self, school: School, entity: str) -> Iterator[Poll]:
+        failure, seen = None, Rows()
         lessons = True
         for number in range(len(school.accounts)):
             try:
@@ -58,7 +71,7 @@ class Bakalari:
                 lessons = lessons and any(True for _ in _atoms(self._get(school, number, "timetable/permanent")))
             except SyncError as error:
                 failure = failure or error
-        if failure is None and school.public and entity in {"class", "user"}:
+        if failure is None and lessons and school.public and entity in {"class", "user"}:  # else it would seem to know better
             seen = {**self._public(school, entity), **seen}
         complete = failure is None and lessons and self.now().astimezone(PRAGUE).month not in SUMMER
         yield Poll([_seen(entity, external, fields) for external, fields in seen.items()], None, complete)
@@ -68,7 +81,7 @@ class Bakalari:
     def fetch(self, tenant: str | None, entity: str, externals: Sequence[str]) -> list[Seen]:
         """Return those of the records that the school shows now."""
         wanted = set(externals)
-        return [each for page in self.poll(tenant, entity, None) for each in page.seen if each.external in wanted]
+        return [each for page in self._list(self._school(tenant), entity) for each in page.seen if each.external in wanted]
 
     def write(self, tenant: str | None, entity: str, external: str | None, fields: Mapping[str, Json], key: str) -> Seen:
         """Refuse: schools are only read."""
@@ -178,11 +191,12 @@ def _teachers(subjects: Iterable[Mapping[str, Any]], table: Mapping[str, Any]) -
 
 
 def _student(user: Mapping[str, Any]) -> Rows:
-    """Return the student whose account it is; in parents' accounts the name is the child's, with the class behind a comma."""
-    id, name = user.get("UserUID"), _text(user.get("FullName"))
-    if not isinstance(id, str) or not id.strip() or user.get("UserType") == "teacher":
+    """Return the student whose account it is; in parents' accounts the name is the child's, with the class behind a comma.
+    Without a class, as in summer, what is behind it cannot be told from the name: nobody is returned."""
+    id, name, home = user.get("UserUID"), _text(user.get("FullName")), user.get("Class") or {}
+    if not isinstance(id, str) or not id.strip() or user.get("UserType") == "teacher" or not _reference(home.get("Id")):
         return {}
-    abbrev = _text((user.get("Class") or {}).get("Abbrev"))
+    abbrev = _text(home.get("Abbrev"))
     name = name.removesuffix(f", {abbrev}") if name and abbrev else name
     return {id: {"name": name, "abbrev": None, "email": None, "kind": "student", "active": True}}
 

@@ -207,7 +207,7 @@ class PolledRecords(FirestoreQueue):
         return [write, self._layout(ref.record).entry(change, now)]
 
     def _all_refs(self, tenant: str | None, entity: str, state: str) -> list[Ref]:
-        equal, after, found = self.shelf.named(entity, tenant) | {state: True}, None, list[Ref]()
+        equal, after, found = self.shelf.named(entity, tenant) | {"state": state}, None, list[Ref]()
         while True:
             rows = self.documents.query(REFS, equal, after, PAGE)
             found += map(self.shelf.known, rows)
@@ -391,7 +391,7 @@ class PolledRecords(FirestoreQueue):
 
     def count(self, scope: Scope) -> int:
         """Return how many live records are known, by an aggregation."""
-        return self.documents.count(REFS, self.shelf.named(scope.entities[0], scope.tenant) | {"live": True})
+        return self.documents.count(REFS, self.shelf.named(scope.entities[0], scope.tenant) | {"state": "live"})
 
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Yield what waits in the queue, and first what the last poll showed and can be no record."""

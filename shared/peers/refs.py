@@ -58,6 +58,11 @@ class Ref:
         return self.external is None and bool(self.writing)
 
     @property
+    def state(self) -> str:
+        """Return which of these it is, as queries ask for it: `live`, `creating` or `gone`."""
+        return "live" if self.live else "creating" if self.creating else "gone"
+
+    @property
     def known(self) -> bool:
         """Whether anything is known of the record."""
         return self.document.exists
@@ -139,8 +144,7 @@ class Shelf:
             "missed": ref.missed,
             "at": ref.at,
             "erased": ref.erased,
-            "live": ref.live,
-            "creating": ref.creating,
+            "state": ref.state,
             "expire_at": now + TOMBSTONE_RETENTION if grave else None,
         }
         return Write(ref.document.path, body | named, seen=ref.document)

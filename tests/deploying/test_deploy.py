@@ -307,6 +307,7 @@ def test_what_expires_has_a_policy_that_deletes_it():
         "sync_conflicts",
         "sync_dead_letters",
         "sync_queue",
+        "sync_refs",
         "sync_runs",
         "sync_statistics",
         "sync_tombstones",

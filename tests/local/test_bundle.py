@@ -8,6 +8,7 @@ import pytest
 
 from local.bundle import stage
 from local.errors import StackError
+from local.triggers import triggers
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,3 +43,7 @@ def test_a_missing_part_is_named(tree, tmp_path):
 def test_the_command_needs_a_folder():
     done = subprocess.run([sys.executable, "-m", "local.bundle"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "usage: python -m local.bundle DIR\n")
+
+
+def test_what_only_comes_from_a_system_that_takes_no_changes_is_not_tracked():
+    assert triggers(ROOT / "examples" / "bakalari.yaml") == {}

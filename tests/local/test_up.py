@@ -57,7 +57,10 @@ def local(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_wrong_command_is_told_the_right_ones():
     done = local("down")
-    assert (done.returncode, done.stderr) == (2, "usage: python -m local {up|demo|demo_ojs|demo_agents} [OPTIONS]\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "usage: python -m local {up|demo|demo_bakalari|demo_ojs|demo_agents} [OPTIONS]\n",
+    )
 
 
 def test_what_cannot_start_is_one_sentence(tmp_path):

@@ -1,0 +1,1 @@
+"""Schools as Bakaláři has them: classes, subjects, users and enrolments."""

@@ -9,6 +9,7 @@ import pytest
 from world import World
 
 from shared.authored import write_as
+from shared.canonical import slot_of
 from shared.claims import Claimed, Claims
 from shared.errors import BadRequest
 from shared.model import RecordId
@@ -47,6 +48,14 @@ def test_only_what_is_asked_for_is_carried(w: World) -> None:
     assert w.d_values("k2")["a"] == "k2"  # type: ignore[index]
     w.settle()
     w.check(KEYS)
+
+
+def test_what_lies_in_the_same_part_of_a_queue_is_not_carried_along(w: World) -> None:
+    like = next(key for key in map(str, range(10_000)) if slot_of(w.id(key)) == slot_of(w.id("k1")))
+    w.d_save("k1", a="one")
+    w.d_save(like, a="two")
+    assert single(w, "k1")[1] == {"k1": "equal"}
+    assert w.f_values(like) is None
 
 
 def test_many_are_carried_at_a_time_and_answered_one_by_one(w: World) -> None:

@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGETS = (
     "help",
     "demo",
+    "demo-bakalari",
+    "demo-ojs",
+    "demo-agents",
     "demo-graph",
     "up",
     "check",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from local.__main__ import COMMANDS
 from local.process import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,8 @@ def local(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_wrong_command_is_told_the_right_ones():
     done = local("down")
-    assert (done.returncode, done.stderr) == (2, "usage: python -m local {up|demo|pages} [OPTIONS]\n")
+    assert (done.returncode, done.stderr) == (2, f"usage: python -m local {{{'|'.join(COMMANDS)}}} [OPTIONS]
+")
 
 
 def test_what_cannot_start_is_one_sentence(tmp_path):

@@ -44,7 +44,7 @@ class Neo4jPeer(GraphQueue):
         back: bool = False,
     ) -> None:
         super().__init__(name, bolt, pair, entities, now)
-        self.sleep, self.back = sleep, back
+        self.sleep, self.back, self.at_once = sleep, back, LOOKED_THROUGH
 
     def changes(self, scope: Scope) -> Iterator[Page]:
         """Look through all records for what was changed by hand, and yield that and whatever else waits in the queue."""
@@ -160,11 +160,11 @@ class Neo4jPeer(GraphQueue):
         shape, size = self.shapes[entity], scope.page_size
         place, statement = ("", ""), shape.page(scope.tenant)
         while True:
-            told = {"after": place[0], "after_tenant": place[1], "tenant": scope.tenant, "limit": max(LOOKED_THROUGH, size)}
+            told = {"after": place[0], "after_tenant": place[1], "tenant": scope.tenant, "limit": max(self.at_once, size)}
             rows = [Lying(**row) for row in self._ask(statement, **told)]
             found = [record for start in range(0, len(rows), size) for record in self._shown(shape, rows[start : start + size])]
             yield from (found[start : start + size] for start in range(0, len(found), size))
-            if len(rows) < max(LOOKED_THROUGH, size):
+            if len(rows) < max(self.at_once, size):
                 return
             place = (rows[-1].properties["key"], rows[-1].properties.get("tenant") or "")
 

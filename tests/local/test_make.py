@@ -13,6 +13,7 @@ TARGETS = (
     "help",
     "demo",
     "up",
+    "hosting",
     "check",
     "test",
     "simulate",

@@ -56,6 +56,32 @@ def test_a_viewer_is_not_shown_peoples_values(opened: Opened, page_name: str) ->
 # Overview
 
 
+def test_functions_that_do_not_answer_are_said_to_be_so_and_the_live_lists_go_on(opened: Opened, world: Real) -> None:
+    members(world)
+    page = opened("/#runs", expected=502)
+    expect(page.get_by_role("button", name="Dry run")).to_be_enabled()
+    page.route("**/api/**", lambda route: route.fulfill(status=502, body="{}", content_type="application/json"))
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_role("alert")).to_contain_text("The functions do not answer. Nothing was lost")
+    shown = len(world.rows("sync_runs"))
+    expect(page.locator("tbody tr")).to_have_count(shown)
+    in_django(world, ANNA, notes="rings in the evening")
+    world.sync()
+    expect(page.locator("tbody tr")).to_have_count(shown + 1)
+
+
+def test_everything_is_reached_by_keyboard_alone(opened: Opened, world: Real) -> None:
+    page = opened("/#runs")
+    expect(page.get_by_role("button", name="Dry run")).to_be_enabled()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Dry run")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("There is nothing to carry.")).to_be_visible()
+
+
 def test_the_overview_says_in_plain_words_what_needs_somebody_and_leads_there(opened: Opened, world: Real) -> None:
     members(world)
     page = opened("/")

@@ -17,6 +17,7 @@ TARGETS = (
     "demo-agents",
     "demo-graph",
     "up",
+    "hosting",
     "check",
     "test",
     "simulate",

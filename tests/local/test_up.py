@@ -58,8 +58,7 @@ def local(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_wrong_command_is_told_the_right_ones():
     done = local("down")
-    assert (done.returncode, done.stderr) == (2, f"usage: python -m local {{{'|'.join(COMMANDS)}}} [OPTIONS]
-")
+    assert (done.returncode, done.stderr) == (2, f"usage: python -m local {{{'|'.join(COMMANDS)}}} [OPTIONS]\n")
 
 
 def test_what_cannot_start_is_one_sentence(tmp_path):

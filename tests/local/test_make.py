@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGETS = (
     "help",
     "demo",
+    "demo-bakalari",
     "up",
     "check",
     "test",

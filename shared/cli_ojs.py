@@ -77,4 +77,5 @@ def _health(journal: str | None, as_json: bool) -> None:
 
 def _told(body: dict[str, Any]) -> Iterator[str]:
     for slug, each in body["result"]["journals"].items():
-        yield f"{slug}: {each['problem'] or 'OJS ' + each['version']}"
+        lacks = f", which offers no {', '.join(each['offers_no'])}" if each["offers_no"] else ""
+        yield f"{slug}: {each['problem'] or 'OJS ' + each['version']}{lacks}"

@@ -20,6 +20,12 @@ from shared.single import sync_records
 
 AT_ONCE = 8
 """Journals that are asked how they are: a slow one lets no other wait."""
+LACKS = {
+    "3.3": ("discussions", "review texts", "reviewers", "recommendations", "writing contributors", "new drafts"),
+    "3.4": ("discussions", "review texts", "reviewers", "recommendations"),
+    "3.5": ("discussions", "review texts"),
+}
+"""What a version's API does not offer, and so is never synced."""
 NOBODY_ELSE = Caller("a journal's event", "ojs_event", Role.OPERATOR)
 
 
@@ -76,7 +82,7 @@ def health(request: Request, call: service.Call) -> service.Answer:
 
 
 def health_asked(asked: HealthRequest, call: service.Call) -> service.Answer:
-    """Ask every journal, or one, and return its version or what is wrong; 503 where something is."""
+    """Ask every journal, or one, and return its version and what that lacks, or what is wrong; 503 where something is."""
     known = {slug: peer.system for _, peer in _peers() for slug in peer.system.tenants}
     if asked.journal is not None and asked.journal not in known:
         raise BadRequest(f"journal: there is no journal {asked.journal!r}; there are: {', '.join(known)}")
@@ -93,9 +99,9 @@ def _told(ojs: Ojs, slug: str) -> dict[str, Any]:
     try:
         reader = ojs.reader(slug)
         reader.context()
-        return {"version": reader.version, "problem": None}
+        return {"version": reader.version, "offers_no": list(LACKS.get(reader.version, ())), "problem": None}
     except Exception as error:
-        return {"version": None, "problem": str(error) if isinstance(error, SyncError) else unforeseen(error)}
+        return {"version": None, "offers_no": [], "problem": str(error) if isinstance(error, SyncError) else unforeseen(error)}
 
 
 def _order(call: service.Call) -> Order:

@@ -124,6 +124,7 @@ def test_health_names_each_journal_with_its_version_or_what_is_wrong(portal: Por
     assert answer.status_code == 503
     assert {slug: each["version"] for slug, each in told.items()} == {"harbour": "3.3", "quarry": None, "summit": "3.6"}
     assert "the token is wrong" in told["quarry"]["problem"]
+    assert ("discussions" in told["harbour"]["offers_no"], told["summit"]["offers_no"]) == (True, [])
     assert portal.post("ojs_health", {"journal": "summit"}).status_code == 200
 
 

@@ -44,7 +44,8 @@ class Command(BaseCommand):
         _, answer = call("ojs_health", {"journal": journal} if journal else {})
         journals = answer.get("result", {}).get("journals", {})
         for slug, told in journals.items():
-            self.stdout.write(f"{slug}: {told['problem'] or 'OJS ' + told['version']}")
+            lacks = f", which offers no {', '.join(told['offers_no'])}" if told["offers_no"] else ""
+            self.stdout.write(f"{slug}: {told['problem'] or 'OJS ' + told['version']}{lacks}")
         if not answer.get("success"):
             raise CommandError(_errors(answer))
 

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("syncqueue", "0002_shards_in_the_index_of_pages")]
+    dependencies = [("syncqueue", "0003_overview")]
 
     operations = [
         migrations.AddField(

@@ -70,7 +70,7 @@ def _job(job: Mapping[str, Any], pair: str, own: Mapping[str, str]) -> Job:
 
 def wanted(settings: Settings) -> list[Job]:
     """Return the jobs that are to be there."""
-    kinds = {peer["kind"] for peer in settings.sync.get("peers", {}).values()}
+    kinds = {peer.get("kind") for peer in settings.sync.get("peers", {}).values()}
     return list(jobs(yaml.safe_load(JOBS.read_text(encoding="utf-8")), settings.kinds, settings.sync["pairs"], kinds))
 
 

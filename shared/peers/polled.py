@@ -14,7 +14,7 @@ from typing import Any, Self
 from shared.canonical import fingerprint, same
 from shared.erasure import without_erased
 from shared.errors import SyncError, TerminalRecord, Transient
-from shared.index import NULL, Entry, index_of
+from shared.index import Entry, index_of
 from shared.model import TICK, Action, Change, Json, Outcome, Problem, RecordId, Result, Version, instant, stamp_at, stamp_time
 from shared.peers.documents import ALREADY_EXISTS, OK, Documents, Write
 from shared.peers.firestore_erasure import empty_entries
@@ -26,6 +26,7 @@ from shared.peers.system import Remover, Seen
 from shared.policy import Decision, Mode, decide
 
 TOLERANCE = timedelta(minutes=5)
+NOTHING = fingerprint(None)
 Results = dict[str, Result]
 
 
@@ -221,7 +222,7 @@ class PolledPeer(PolledRecords):
             return replace(step.ref.settled(), index=index)
         values = self._values(step.change.record.entity, back)
         for name in step.values or {}:
-            if index[name].fingerprint == NULL and not step.ref.live:
+            if index[name].fingerprint == NOTHING and not step.ref.live:
                 continue  # what a system gives a new record of its own accord is its edit, which the next poll adopts
             if fingerprint(values.get(name)) != index[name].fingerprint:
                 step.dropped += (name,)

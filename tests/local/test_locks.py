@@ -24,7 +24,8 @@ def test_every_package_is_pinned_with_hashes_and_no_registry_is_named(lock):
 
 @pytest.mark.parametrize("lock", ALL)
 def test_what_is_asked_for_is_what_is_pinned(lock):
-    asked = re.findall(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?==([^\s;]+)", (ROOT / lock.replace(".txt", ".in")).read_text(), re.MULTILINE)
+    text = (ROOT / lock.replace(".txt", ".in")).read_text()
+    asked = re.findall(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?==([^\s;]+)", text, re.MULTILINE)
     assert asked
     assert {(re.sub(r"[._]", "-", name.lower()), version) for name, version in asked} <= set(pinned(lock).items())
 

@@ -15,7 +15,7 @@ def with_graph(config: Path) -> str:
     """Return what a sync.yaml says, with the peers and pairs of graph.yaml beside its own."""
     told: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
     graph: Any = yaml.safe_load((ROOT / "local" / "graph.yaml").read_text(encoding="utf-8"))
-    merged = told | {part: graph[part] | told[part] for part in ("peers", "pairs")}
+    merged = told | {part: graph[part] | told.get(part, {}) for part in ("peers", "pairs")}
     return yaml.safe_dump(merged, allow_unicode=True, sort_keys=False)
 
 

@@ -10,6 +10,9 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "backend")]
 os.environ["DJANGO_SETTINGS_MODULE"] = "register.settings"
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
+    "true"  # a browser driven in the same process keeps a loop, which Django takes for asynchronous code
+)
 for name in ("DJANGO_SECRET_KEY", "DJANGO_DEBUG", "DJANGO_ALLOWED_HOSTS", "SYNC_QUEUE_SIGNING_KEYS"):
     os.environ.pop(name, None)
 given = os.environ.get("DATABASE_URL")

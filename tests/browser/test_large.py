@@ -47,7 +47,7 @@ def run(number: int) -> dict[str, Any]:
     return {"run_id": f"r{number}", "by": "somebody", "status": "done", "result": result} | times
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_pages_with_very_much_behind_them_read_little(opened: Opened, world: Real, record_property: Any) -> None:
     fill(world, "sync_queue", ENTRIES, entry)
     fill(world, "sync_conflicts", CONFLICTS, conflict)

@@ -51,13 +51,13 @@ def the_smaller_delete_is_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def what_is_read_is_acknowledged_before_it_is_applied(patch: pytest.MonkeyPatch) -> None:
-    carry = engine._carry_page
+    begin = engine._begin
 
-    def early(run: Any, source: Any, target: Any, page: Any, *more: Any) -> Any:
-        source.acknowledge(run.order.run_id, engine.acknowledgement(page, {}))
-        return carry(run, source, target, page, *more)
+    def early(run: Any, way: Any, page: Any, *more: Any) -> Any:
+        way.source.acknowledge(run.order.run_id, engine.acknowledgement(page, {}))
+        return begin(run, way, page, *more)
 
-    patch.setattr(engine, "_carry_page", early)
+    patch.setattr(engine, "_begin", early)
 
 
 def documents_are_written_without_a_precondition(patch: pytest.MonkeyPatch) -> None:
@@ -222,17 +222,17 @@ def no_dead_letter_is_written(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_dead_letter_is_written_after_it_is_acknowledged(patch: pytest.MonkeyPatch) -> None:
-    carry, record = engine._carry_page, engine._record_dead_letters
+    finish, record = engine._finish, engine._record_dead_letters
     kept: dict[int, list[Any]] = {}  # by run, since several may be under way
 
     def late(run: Any, *given: Any) -> Any:
-        tally = carry(run, *given)
+        tally = finish(run, *given)
         for letter in kept.pop(id(run), []):
             record(run, *letter)
         return tally
 
     patch.setattr(engine, "_record_dead_letters", lambda run, *letter: kept.setdefault(id(run), []).append(letter))
-    patch.setattr(engine, "_carry_page", late)
+    patch.setattr(engine, "_finish", late)
 
 
 def an_edit_is_stamped_by_the_clock_alone(patch: pytest.MonkeyPatch) -> None:

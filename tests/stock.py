@@ -3,6 +3,7 @@ documentation says; and around it an emulator, secrets and functions."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,8 @@ from django.urls import include
 
 urlpatterns.append(path("api/sync/", include("syncqueue.urls")))
 """
+OWN = {"DJANGO_SETTINGS_MODULE": "shop.settings"}
+"""Whatever other tests have set: these are the project's."""
 HEAD = "import functions_framework\nfrom cloudevents.http import CloudEvent\n\n\n"
 
 
@@ -67,7 +70,7 @@ class Stock:
             exits.enter_context(self.emulator)
             self._secrets = exits.enter_context(SecretServer(self._stored_secrets(), project=PROJECT))
             server = [sys.executable, "manage.py", "runserver", "--noreload", f"{HOST}:{self.port}"]
-            django = Child("the stock project", server, log=self.folder / "django.log", cwd=self.site)
+            django = Child("the stock project", server, log=self.folder / "django.log", env=OWN, cwd=self.site)
             self._serve(exits, django, f"{self.url}/openapi.yaml")
             self._exits = exits.pop_all()
         return self
@@ -96,7 +99,8 @@ class Stock:
         self.token = self._run("manage.py", "sync_token", "bothways", "--role", "sync").split()[-1]
 
     def _run(self, *arguments: str) -> str:
-        done = subprocess.run([sys.executable, *arguments], cwd=self.site, capture_output=True, text=True, check=False)
+        command, env = [sys.executable, *arguments], os.environ | OWN
+        done = subprocess.run(command, cwd=self.site, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from local.bundle import ROOT
-from local.errors import StackError
-from local.ports import FIRST, HOST, LAST, is_free
+from local.ports import HOST, free_row
 from local.process import Child
 from local.web import call
 
@@ -23,12 +22,10 @@ class Journals:
     def __init__(self, log: Path) -> None:
         """Describe them; nothing starts before `with`."""
         self.log = log
-        first = next((port for port in range(FIRST, LAST) if all(is_free(port + number) for number in range(4))), None)
-        if first is None:
-            raise StackError(f"there are no four free ports in a row between {FIRST} and {LAST}")
-        self.urls = {version: f"http://{HOST}:{first + number}" for number, version in enumerate(VERSIONS)}
+        ports = free_row(len(VERSIONS))
+        self.urls = {version: f"http://{HOST}:{port}" for version, port in zip(VERSIONS, ports, strict=True)}
         env = {"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
-        self._child = Child("OJS", [sys.executable, "-m", "ojs", "--port", str(first)], log=log, env=env, cwd=ROOT)
+        self._child = Child("OJS", [sys.executable, "-m", "ojs", "--port", str(ports[0])], log=log, env=env, cwd=ROOT)
 
     def __enter__(self) -> Self:
         self._child.start()

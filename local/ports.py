@@ -26,13 +26,20 @@ def is_free(port: int) -> bool:
 
 def free_port() -> int:
     """Return a port that is free now and was not handed out by this process before."""
+    return free_row(1)[0]
+
+
+def free_row(number: int) -> range:
+    """Return so many ports in a row, each free now and not handed out by this process before."""
     choice = random.SystemRandom()
     for _ in range(1000):
-        port = choice.randint(FIRST, LAST)
-        if port not in _handed_out and is_free(port):
-            _handed_out.add(port)
-            return port
-    raise StackError(f"no free port between {FIRST} and {LAST} on {HOST}: stop some of what listens there")
+        first = choice.randint(FIRST, LAST - number + 1)
+        row = range(first, first + number)
+        if _handed_out.isdisjoint(row) and all(map(is_free, row)):
+            _handed_out.update(row)
+            return row
+    many = "port" if number == 1 else f"{number} ports in a row"
+    raise StackError(f"no free {many} between {FIRST} and {LAST} on {HOST}: stop some of what listens there")
 
 
 def port_from(variable: str) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from local.bundle import ROOT
-from local.errors import StackError
-from local.ports import FIRST, HOST, LAST, is_free
+from local.ports import HOST, free_row
 from local.process import Child
 from local.web import answers
 
@@ -23,12 +22,10 @@ class Schools:
 
     def __init__(self, log: Path) -> None:
         """Describe them; nothing starts before `with`."""
-        first = next((port for port in range(FIRST, LAST) if all(is_free(port + number) for number in range(2))), None)
-        if first is None:
-            raise StackError(f"there are no two free ports in a row between {FIRST} and {LAST}")
-        self.urls = {name: f"http://{HOST}:{first + number}" for number, name in enumerate(NAMES)}
+        ports = free_row(len(NAMES))
+        self.urls = {name: f"http://{HOST}:{port}" for name, port in zip(NAMES, ports, strict=True)}
         env = {"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
-        self._child = Child("Bakaláři", [sys.executable, "-m", "bakalari", "--port", str(first)], log=log, env=env, cwd=ROOT)
+        self._child = Child("Bakaláři", [sys.executable, "-m", "bakalari", "--port", str(ports[0])], log=log, env=env, cwd=ROOT)
 
     def __enter__(self) -> Self:
         self._child.start()

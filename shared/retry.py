@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from shared.errors import Transient
@@ -44,6 +45,16 @@ def call(attempt: Callable[[], T], backoff: Backoff, sleep: Callable[[float], No
                 raise
         sleep(wait)
         number += 1
+
+
+def retry_after(text: str, now: datetime) -> float:
+    """Return the seconds that a header `Retry-After` asks for, as a number or as a date (RFC 9110); 0 where it is neither."""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)

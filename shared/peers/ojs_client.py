@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -15,7 +14,7 @@ from zoneinfo import ZoneInfo
 import requests
 
 from shared.errors import TerminalBatch, TerminalRecord, Transient
-from shared.retry import Backoff, call
+from shared.retry import Backoff, call, retry_after
 
 COUNT = 50
 """Records a page; large journals answer large pages slowly (pkp-lib 12293, 11682)."""
@@ -139,7 +138,10 @@ class Client:
         """Return the JSON of an answer, or raise what it means. OJS words its errors in any language: only codes are read."""
         at, status = f"{self.journal.at}: {_kind(path)}", response.status_code
         if status in {429, 503}:
-            raise Transient(f"{at} answered {status}; OJS is busy or in maintenance", after=_retry_after(response))
+            raise Transient(
+                f"{at} answered {status}; OJS is busy or in maintenance",
+                after=retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC)),
+            )
         if status >= 500:
             raise Transient(f"{at} answered {status}; see its error log, and whether api_key_secret is set in config.inc.php")
         if 300 <= status < 400:
@@ -182,14 +184,3 @@ def _json(response: requests.Response) -> Any:
         return response.json()
     except ValueError:
         return None
-
-
-def _retry_after(response: requests.Response) -> float:
-    """Return the seconds that the server asks to be left alone for, given as a number or as a date."""
-    text = response.headers.get("Retry-After", "")
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import groupby
 from typing import Any, NoReturn, TypeVar
@@ -29,7 +28,7 @@ from shared.mapping import Entity, Type
 from shared.model import Acknowledgement, Change, Page, Problem, Record, RecordId, Result, Scope, Status, Waiting, parse_instant
 from shared.policy import Mode
 from shared.quota import Quota
-from shared.retry import Backoff, call
+from shared.retry import Backoff, call, retry_after
 
 T = TypeVar("T")
 MAX_ITEMS = 1000
@@ -298,7 +297,10 @@ class RestQueue:
         if status == 429:
             self.quota.met(self.name)
         if status in {429, 503} or status >= 500:
-            raise Transient(f"{at}: answered {status}; see the backend's log", after=_retry_after(response))
+            raise Transient(
+                f"{at}: answered {status}; see the backend's log",
+                after=retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC)),
+            )
         if status in {401, 403}:
             raise TerminalBatch(
                 f"{at}: answered {status}; the token (or its signing key) is wrong or may not do this; mend it on either side"
@@ -376,17 +378,6 @@ def _requests(changes: Sequence[Change], write: Callable[[Change], str]) -> Iter
         size += len(body)
     if some:
         yield some, bodies
-
-
-def _retry_after(response: requests.Response) -> float:
-    """Return the seconds that the backend asks to be left alone for, given as a number or as a date."""
-    text = response.headers.get("Retry-After", "")
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
 
 
 def _list(rows: Any) -> list[Any]:

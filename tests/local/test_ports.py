@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from local.errors import StackError
-from local.ports import HOST, free_port, is_free, port_from
+from local.ports import HOST, free_port, free_row, is_free, port_from
 
 
 def test_a_port_is_free_and_handed_out_once():
@@ -33,3 +33,10 @@ def test_what_is_no_port_is_refused(monkeypatch, wrong):
     monkeypatch.setenv("BOTHWAYS_TEST_PORT", wrong)
     with pytest.raises(StackError, match="must be a port between 1 and 65535"):
         port_from("BOTHWAYS_TEST_PORT")
+
+
+def test_ports_in_a_row_are_free_and_handed_out_once():
+    rows = [free_row(4) for _ in range(20)]
+    assert all(list(row) == list(range(row[0], row[0] + 4)) for row in rows)
+    assert len({port for row in rows for port in row}) == 80
+    assert all(is_free(port) for row in rows for port in row)

@@ -144,7 +144,21 @@ def _met(kept: Kept) -> list[Stamp]:
 
 def is_overtaken(case: Case) -> bool:
     """Return whether a side holds something else by now than it held in the conflict."""
-    return any(state_of(version, case.conflict.field) not in case.known for version in case.held.values())
+    return not all(_is_known(case, version) for version in case.held.values())
+
+
+def _is_known(case: Case, held: Version) -> bool:
+    """Return whether a side holds of the field what the conflict tells of. A user's edit may have got the stamp of a resolution,
+    or of a decision, that never came to that side, where clocks are behind."""
+    conflict, intent = case.conflict, case.kept.intent
+    state = state_of(held, conflict.field)
+    there: Side | None = held.deleted or held.fields.get(conflict.field)
+    if there is not None and state == intent.get("stamp"):
+        return bool(_fingerprint(there) == intent["chosen"])
+    if state is None or state != conflict.resolution or held.deleted or conflict.winner not in {"local", "incoming"}:
+        return state in case.known
+    won = conflict.local if conflict.winner == "local" else conflict.incoming
+    return isinstance(won, Value) and same(held.fields[conflict.field].value, won.value)
 
 
 def differing(case: Case, left: str) -> Conflict | None:
@@ -194,8 +208,8 @@ def _unseen(change: Change, case: Case, held: Version) -> Change:
     """Return the change based on the conflict alone, and on nothing that was carried over."""
     name, base = case.conflict.field, dict(change.base)
     base |= {each: None for each, value in change.fields.items() if value.stamp == case.anew}
-    known = state_of(held, name) in case.known
-    last = {name: max(_met(case.kept))} if name in base and not known else {}
+    known, latest = _is_known(case, held), max(_met(case.kept))
+    last = {name: None if latest == state_of(held, name) else latest} if name in base and not known else {}
     if change.deleted is None:
         return replace(change, base=base | last)
     seen = {each for each, stamp in change.deleted_base.items() if (known if each == name else _was_seen(case, each, stamp))}

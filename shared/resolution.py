@@ -100,6 +100,7 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
         return Plan(by_last_write=change)
     if change.deleted and not change.deletes and mine.known and not mine.deleted and not theirs.deleted:
         return _plan_of_rest(change, mine, theirs, rules)  # the delete is beaten by what it was collapsed with
+    change = _knowing_of_delete(change, theirs)
     if not beaten and not any(_is_moved_on(change, name, mine, rules) for name in change.fields) and _follows(change, theirs):
         return Plan(at_target=change, taken=tuple(change.fields), wins=change.deletes)  # it has become a fast-forward
     if change.deletes or theirs.deleted:
@@ -116,6 +117,14 @@ def plan(change: Change, mine: Version, theirs: Version, rules: Rules) -> Plan:
         tuple(made.disputed),
         tuple(made.taken),
     )
+
+
+def _knowing_of_delete(change: Change, theirs: Version) -> Change:
+    """Return the change based on the target's delete in all fields, if it is in one: who made the record anew at the source had
+    the delete before them, and so had whoever wrote there after it, also of a field that was not synced at that time."""
+    knows = theirs.deleted is not None and not change.deletes and theirs.deleted in change.base.values()
+    later = [name for name, value in change.fields.items() if knows and value.stamp > (theirs.deleted or "")]
+    return replace(change, base={**change.base, **dict.fromkeys(later, theirs.deleted)}) if later else change
 
 
 def _follows(change: Change, theirs: Version) -> bool:

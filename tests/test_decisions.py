@@ -12,8 +12,10 @@ from test_manual import Refusing, conflict_ids, decide, held_apart, in_conflict,
 from test_policies import EDITED, KINDS, LWW, MANUAL, kept, staged, watched
 from world import World
 
+from shared.canonical import fingerprint
 from shared.errors import BadRequest, NotFound, NotOpen, Transient
-from shared.model import Action, Change, Outcome, Problem, Result, Value
+from shared.index import Entry
+from shared.model import Action, Change, Outcome, Policy, Problem, Result, Value
 
 
 def settled(kind: str, later: str) -> tuple[World, str]:
@@ -277,3 +279,15 @@ def test_an_edit_on_top_of_a_decision_that_one_side_lacks_waits_for_it() -> None
     assert conflict_ids(w) == [id]
     decide(w, **asked)
     assert (both(w) or {})["b"] == "on top"
+
+
+def test_a_users_edit_that_got_the_stamp_of_a_resolution_is_kept_when_somebody_decides_anew() -> None:
+    w = staged(Policy.LEFT_WINS, "edit/edit", "django")
+    w.settle()
+    [id] = conflict_ids(w, "settled")
+    stamp, record = row(w, id)["resolution"], w.id("x")
+    w.django.rows[record]["a"] = "edited"  # Django had not been told of the resolution, and its clock was behind
+    w.django.index[record]["a"] = Entry(stamp, fingerprint("edited"))
+    decide(w, id=id, keep="value", value="decided")
+    assert both(w) == {"a": "decided", "b": 0, "c": 0}
+    assert "edited" in values_kept(w)

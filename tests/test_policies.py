@@ -15,8 +15,8 @@ from world import ENTITY, World
 
 from shared.engine import whole_change
 from shared.mapping import Entity, Type
-from shared.model import Action, Change, Policy, Problem
-from shared.resolution import BY_LAST_WRITE
+from shared.model import Action, Change, Policy, Problem, RecordId, Stamp, Value, Version
+from shared.resolution import BY_LAST_WRITE, Rules, Sides, plan
 
 LWW, LEFT, RIGHT, MERGE, MANUAL = Policy
 Act = Callable[[World], None]
@@ -379,3 +379,16 @@ def test_what_a_side_was_put_back_with_is_in_no_conflict_with_what_was_made_of_i
     w.check("x")
     assert w.d_values("x") == w.f_values("x") == {"a": "F", "b": "D", "c": 0}
     assert not kept(w)
+
+
+@pytest.mark.parametrize("policy", [LEFT, RIGHT, MANUAL, MERGE])
+def test_a_record_made_anew_by_who_saw_the_delete_lives_though_one_field_was_not_synced_at_that_time(policy: Policy) -> None:
+    deleted = Stamp("2026-01-01T00:00:00.000000Z|django")
+    first, second = (Stamp(f"2026-01-01T00:00:0{second}.000000Z|firestore") for second in (1, 2))
+    fields = {"a": Value("anew", first), "c": Value("later", second)}
+    change = Change("anew", RecordId("thing", "x"), Action.CREATE, fields, {"a": deleted, "c": None})
+    rules = Rules(world(policy).pair.entities["thing"], Sides("firestore", "django", "django"), lambda *_: None)
+    made = plan(change, Version(fields), Version({}, deleted), rules)
+    assert (made.at_source, made.conflicts, made.by_last_write) == (None, (), None)
+    assert made.at_target is not None
+    assert made.at_target.fields == fields

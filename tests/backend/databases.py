@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 from syncqueue import registry
 
+UNDER_TEST = ("members", "syncqueue", "auth", "admin", "sessions")
 SQLITE = {"transaction_mode": "IMMEDIATE", "timeout": 10}
 
 
@@ -33,10 +34,10 @@ def close() -> None:
 
 
 def empty() -> None:
-    """Delete every row of the apps under test."""
-    tables = [model._meta.db_table for label in ("members", "syncqueue") for model in apps.get_app_config(label).get_models(True)]
-    tables = sorted(set(tables))
-    quoted = [connection.ops.quote_name(name) for name in [*tables, "django_session", "django_admin_log", "auth_user"]]
+    """Delete every row of the apps under test but the permissions, which `migrate` makes."""
+    models = [model for label in UNDER_TEST for model in apps.get_app_config(label).get_models(include_auto_created=True)]
+    names = {model._meta.db_table for model in models} - {"auth_permission"}
+    quoted = [connection.ops.quote_name(name) for name in sorted(names)]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # a TRUNCATE of so many tables takes fifty times as long
             cursor.execute("SET session_replication_role = replica")

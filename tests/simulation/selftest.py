@@ -11,7 +11,6 @@ from multiprocessing import get_context
 
 import pytest
 
-from simulation import steps
 from simulation.choices import schedule_of
 from simulation.plants import PLANTS
 from simulation.schedule import beginning_of, play
@@ -43,7 +42,6 @@ def find(bug: str) -> Finding:
     """Plant a bug and play seeds from 0 up until one of them ends badly."""
     beginning_of.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "PEOPLE_DECIDE", True)
         PLANTS[bug](patch)
         for seed in range(limit(bug)):
             failure = play(schedule_of(seed)).failure

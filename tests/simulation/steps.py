@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -117,13 +116,9 @@ def time(stage: Stage, word: Word) -> None:
     stage.network.say(f"  the clock of the {kind} is set to {ahead} s ahead")
 
 
-PEOPLE_DECIDE = os.environ.get("OPERATORS") == "1"
-"""Whether operators are at work: see docs/simulation.md for what fails yet. Planted bugs are looked for with them."""
-
-
 def operator(stage: Stage, word: Word) -> None:
     """Somebody decides a conflict, brings back what lost one, calls again, or replays dead letters."""
-    if not PEOPLE_DECIDE or len(stage.network.actors) >= _at_once(stage):
+    if len(stage.network.actors) >= _at_once(stage):
         return go_on(stage, word)
     kind = word.weighed([(5, "decides"), (2, "brings back"), (3, "calls again"), (2, "replays")])
     statuses = {"decides": ("open",), "brings back": ("settled", "resolved")}.get(kind, ())

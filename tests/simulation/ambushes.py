@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.model import RecordId
 from simulation.choices import Word
-from simulation.entities import ENTITIES
+from simulation.entities import ENTITIES, MORE, THINGS
 from simulation.faults import STOPS, Fault
 from simulation.people import clients, fields_of, office, record_of, saves
 from simulation.stage import Late, Stage
@@ -19,7 +19,12 @@ def ambush(stage: Stage, word: Word) -> None:
     free = [each for each in stage.network.actors if each.held_until <= stage.network.steps]
     actor = free[0] if free and word.take(2) else stage.start(word.pick(("sync", "sync", "reconcile")))
     stop = Fault(word.pick(STOPS), at=stage.mood.favourite or word.pick(AMBUSHED))
+    fleeting = next(iter(_only_here(stage)), None) if stage.mood.fleeting else None
+    if fleeting:
+        stop = Fault("stop before", at="firestore commit things")
     stage.network.go_on(actor, 2 * word.take(4), stop)
+    if fleeting and not actor.done:
+        _comes_and_goes(stage, fleeting)
     for _ in range(word.pick((1, 2, 3)) if not actor.done else 0):
         word.pick((_meanwhile_an_event, office, clients))(stage, word)
     if not actor.done and word.take(2):
@@ -43,6 +48,22 @@ def crossing(stage: Stage, word: Word) -> None:
     for late in held_back[:: -1 if word.take(2) else 1]:
         _comes(stage, late)
     word.pick((_saves_here, _edit_in_the_app))(stage, word, record)
+
+
+def _only_here(stage: Stage) -> list[RecordId]:
+    """Return the things that the backend has, and the app has not."""
+    return [each for each in (*THINGS, *MORE) if stage.office.values(each) is not None and not stage.clients.exists(each)]
+
+
+def _comes_and_goes(stage: Stage, record: RecordId) -> None:
+    """Somebody with the app makes a record, or has one, and deletes it; each event comes at once."""
+    stage.network.say(f"  a client makes and deletes {record.key}")
+    if not stage.clients.exists(record):
+        stage.clients.set(record, {ENTITIES[record.entity].names[0]: stage.ledger.value()})
+        _comes(stage, stage.events()[-1])
+    stage.sleep(1.5)
+    stage.clients.delete(record)
+    _comes(stage, stage.events()[-1])
 
 
 def _edit_in_the_app(stage: Stage, word: Word, record: RecordId) -> None:

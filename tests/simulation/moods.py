@@ -36,7 +36,8 @@ class Mood:
     """Without `faulty` nobody deletes either: then no conflict may be reported that is none. In a `narrow` world people are all
     at one record, and delete it often; in a `roaming` one they also turn to another record every few steps and never come back,
     so that no later edit mends what went wrong. In a `lossy` one, events and rows are lost, which takes a reconcile in the end;
-    in a `backwards` one the newest event comes first. `favourite`: the calls at which most goes wrong and actors are held."""
+    in a `backwards` one the newest event comes first; in a `fleeting` one records come and go while somebody is held at a call.
+    `favourite`: the calls at which most goes wrong and actors are held."""
 
     faulty: bool = False
     skewed: bool = False
@@ -44,6 +45,7 @@ class Mood:
     lossy: bool = False
     backwards: bool = False
     roaming: bool = False
+    fleeting: bool = False
     favourite: str = ""
     kinds: tuple[str, ...] = KINDS
     how: tuple[int, int, int, int] = HOW[0]

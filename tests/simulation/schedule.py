@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
-from simulation.choices import Word
+from simulation.choices import BITS, Word
 from simulation.ending import Books, end
 from simulation.entities import GROUPS, MORE, NOTES, POLICIES, THINGS
 from simulation.ledger import COMMON
@@ -64,7 +64,7 @@ def opened(number: int, trace: list[str] | None = None) -> Stage:
     settings = Settings(word.pick(ENTITIES), word.pick((3, 2, 1)), winner, patience=word.pick((4, 10, 2)), policy=policy)
     beginning = word.weighed([(6, "synced"), (1, "empty"), (int(faulty), "never synced")])
     stage = Stage(settings, trace)
-    stage.mood = drawn(word, faulty, len(STEPS))
+    stage.mood = replace(drawn(word, faulty, len(STEPS)), fleeting=faulty and number >> BITS - 3 == 7)  # read from its other end
     stage.copy_from(beginning_of(beginning, settings.entities, stage.mood.roaming))
     stage.network.say(f"{beginning}, {settings}, {stage.mood}")
     return stage

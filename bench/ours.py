@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.memory import peak_mib
+from bench.processes import peak_mib
 from shared import engine, wiring
 from shared import reconcile as whole
 from shared.model import RecordId
@@ -34,11 +34,13 @@ LINES = 45
 
 
 def sync(direction: str | None, profile: Path | None, cold: bool) -> dict[str, Any]:
-    """Carry over what waits and return seconds, figures, and the peak memory of this process in MiB."""
+    """Carry over what waits; return seconds, seconds of this process's processor time, its peak memory in MiB, and figures."""
     pair, store, log = wiring.pairs()[PAIR] if cold else warmed(), wiring.store(), wiring.log()
     pair = in_one_thread(pair) if profile else pair
+    began = time.process_time()
     report, seconds = timed(lambda: engine.sync(pair, Order(uuid.uuid4().hex[:12], direction), store, wiring.now, log), profile)
-    return {"seconds": seconds, "peak_mib": peak_mib(), **told(report)}
+    used = time.process_time() - began
+    return {"seconds": seconds, "processor": used, "peak_mib": peak_mib(), **told(report)}
 
 
 def reconcile(mode: Literal["quick", "full"], profile: Path | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ began = time.perf_counter()
 {imports}
 seconds = time.perf_counter() - began
 sys.path.append({root!r})
-from bench.memory import peak_mib
+from bench.processes import peak_mib
 print(seconds, peak_mib())
 """
 

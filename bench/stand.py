@@ -48,7 +48,8 @@ class Stand:
             env = {"DJANGO_URL": self.url}
             described = Stack(self.folder, members=self.members, triggers={}, functions_env=env, database_url=url)
             self.stack = exits.enter_context(described)
-            exits.enter_context(self._gunicorn()).wait_ready(lambda: answers(f"http://{HOST}:{self.port}/health/"))
+            self.gunicorn = exits.enter_context(self._gunicorn())
+            self.gunicorn.wait_ready(lambda: answers(f"http://{HOST}:{self.port}/health/"))
             self._exits = exits.pop_all()
         self.firestore = RawFirestore(self.stack.emulator_host, self.stack.project)
         self.backend = RawBackend(self.url, self.stack.backend_token)

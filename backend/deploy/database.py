@@ -17,11 +17,7 @@ from typing import Any
 
 KEPT = 14
 """How many backups stay in the folder; older ones are deleted once a new one is there."""
-PLACES = (
-    r"^pg_restore: from TOC entry \d+; \d+ \d+ ([A-Z ]+ [\w-]+ [\w-]+)",
-    r"COPY failed for (table \"\w+\"):",
-    r"ERROR:  permission denied for (\w+ \w+)",
-)
+PLACES = (r"^Command was: ((?:[A-Z]+ )+[\w.]+)", r"(COPY failed for table \"\w+\"):", r"ERROR:  permission denied for (\w+ \w+)")
 """How pg_restore and pg_dump name what they were at, in words that hold no value."""
 NAMED = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD"}  # as libpq and as Django call it
 

@@ -75,7 +75,7 @@ def test_a_backup_that_cannot_be_restored_changes_nothing(db: str, tmp_path: Pat
 @pytest.mark.stack
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_what_a_restore_fails_at_is_named_and_no_row_is_shown(db: str, tmp_path: Path) -> None:
-    """A view that somebody has made on a table is in the way of its replacement; rows are told of a copy that fails."""
+    """A view that somebody has made on a table is in the way of its replacement."""
     needs_postgres(db)
     Branch.objects.create(code="n", name="Leyndarmál", city="")
     databases.close()
@@ -88,17 +88,20 @@ def test_what_a_restore_fails_at_is_named_and_no_row_is_shown(db: str, tmp_path:
             restore(database_here(), kept)
     finally:
         databases.sql("DROP VIEW in_the_way")
-    assert "TABLE members_branch" in str(caught.value) or "CONSTRAINT members_branch" in str(caught.value)
+    assert "at DROP TABLE IF EXISTS public.members_branch" in str(caught.value)
     assert names() == {"Leyndarmál"}
 
 
 SAID = {
+    "a table that is in the way": (
+        """pg_restore: error: could not execute query: ERROR:  cannot drop table public.members_member because others depend
+Command was: DROP TABLE IF EXISTS public.members_member;""",
+        "DROP TABLE IF EXISTS public.members_member",
+    ),
     "a row that does not fit": (
-        '''pg_restore: while PROCESSING TOC:
-pg_restore: from TOC entry 3402; 0 16420 TABLE DATA members_member postgres
-pg_restore: error: COPY failed for table "members_member": ERROR:  invalid input syntax for type date: "Leyndarmál"
+        '''pg_restore: error: COPY failed for table "members_member": ERROR:  invalid input syntax for type date: "Leyndarmál"
 CONTEXT:  COPY members_member, line 1, column birth_date: "Leyndarmál"''',
-        "TABLE DATA members_member postgres",
+        'COPY failed for table "members_member"',
     ),
     "a dump that may not read": (
         """pg_dump: error: query failed: ERROR:  permission denied for table members_member

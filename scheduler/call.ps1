@@ -4,7 +4,9 @@ Calls a function as Cloud Scheduler would, for Windows' Task Scheduler. Windows 
 
 .DESCRIPTION
 Variables: SYNC_URL, what the functions' addresses begin with (https://REGION-PROJECT.cloudfunctions.net);
-SYNC_TOKEN_FILE, a file, readable by you alone, with the token for the Authorization header; SYNC_TRIES, how often to try (4);
+SYNC_ACCOUNT, behind IAM, as deploy.sh leaves them: bothways-caller@PROJECT.iam.gserviceaccount.com (at each try gcloud is asked
+for a token of that account; its user needs roles/iam.serviceAccountTokenCreator on it); SYNC_TOKEN_FILE, elsewhere, without
+SYNC_ACCOUNT: a file, readable by you alone, with the token for the Authorization header; SYNC_TRIES, how often to try (4);
 SYNC_WAIT, seconds before the second try, doubled before each further one (30).
 
 Exit code: 0 done; 1 failed at every try; 2 called wrongly; 3 the token was refused; 4 the request was refused; 5 another run of
@@ -56,10 +58,19 @@ function Test-Public([string] $Path) {
     return $false
 }
 
+# Returns the token; nothing, beside what gcloud says, where it gives none: the function then refuses.
+function Get-Token {
+    if ($env:SYNC_ACCOUNT) {
+        $Whose = "--impersonate-service-account=$env:SYNC_ACCOUNT"
+        return (& gcloud auth print-identity-token $Whose "--audiences=$Url" --include-email --quiet) -join ''
+    }
+    return (Get-Content -LiteralPath $env:SYNC_TOKEN_FILE -Raw) -replace '\s', ''
+}
+
 # Returns status and body; 0 for no answer. A redirect is none: behind it lies a page to sign in on.
 function Invoke-Function([string] $Token) {
     $Call = @{
-        Uri                = $env:SYNC_URL.TrimEnd('/') + '/' + $Function
+        Uri                = $Url
         Method             = 'POST'
         Headers            = @{ Authorization = "Bearer $Token" }
         ContentType        = 'application/json'
@@ -84,17 +95,19 @@ if ($Function -cnotmatch '^[a-z_]+\z') { Stop-Wrongly "$Function is no function'
 $Tries = Get-Number $env:SYNC_TRIES 4 '^[1-9][0-9]{0,3}\z'
 $Wait = Get-Number $env:SYNC_WAIT 30 '^[0-9]{1,5}\z'
 if ("$env:SYNC_URL" -cnotlike 'http*') { Stop-Wrongly 'say in SYNC_URL where the functions are' }
-if (-not $env:SYNC_TOKEN_FILE -or -not (Test-Path -LiteralPath $env:SYNC_TOKEN_FILE -PathType Leaf)) {
-    Stop-Wrongly 'say in SYNC_TOKEN_FILE where the token is; it must be readable'
+if (-not $env:SYNC_ACCOUNT) {
+    if (-not $env:SYNC_TOKEN_FILE -or -not (Test-Path -LiteralPath $env:SYNC_TOKEN_FILE -PathType Leaf)) {
+        Stop-Wrongly 'say in SYNC_TOKEN_FILE where the token is; it must be readable'
+    }
+    if (Test-Public $env:SYNC_TOKEN_FILE) {
+        Stop-Wrongly "others can read the token: icacls `"$env:SYNC_TOKEN_FILE`" /inheritance:r /grant:r `"${env:USERNAME}:R`""
+    }
 }
-if (Test-Public $env:SYNC_TOKEN_FILE) {
-    Stop-Wrongly "others can read the token: icacls `"$env:SYNC_TOKEN_FILE`" /inheritance:r /grant:r `"${env:USERNAME}:R`""
-}
-$Token = (Get-Content -LiteralPath $env:SYNC_TOKEN_FILE -Raw) -replace '\s', ''
+$Url = $env:SYNC_URL.TrimEnd('/') + '/' + $Function
 $Code = 1
 
 for ($Try = 1; $Try -le $Tries; $Try++) {
-    $Answer = Invoke-Function $Token
+    $Answer = Invoke-Function (Get-Token)
     $Status = $Answer.Status
     if ($Status -in 200, 202) {
         Write-Output (Get-Line "done ($Status)")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Calls a function as Cloud Scheduler would, for cron on Linux or macOS. Needs curl and bash 3.2 or newer.
+# Calls a function as Cloud Scheduler would, for cron on Linux or macOS. Needs curl and bash 3.2 or newer; gcloud for SYNC_ACCOUNT.
 set -euo pipefail
 
 usage() {
@@ -10,7 +10,9 @@ usage: scheduler/call.sh FUNCTION [JSON]
   JSON       what to ask for; '{}' if not given
 
   SYNC_URL         what the functions' addresses begin with: https://REGION-PROJECT.cloudfunctions.net
-  SYNC_TOKEN_FILE  a file, readable by you alone, with the token that goes into the Authorization header
+  SYNC_ACCOUNT     behind IAM, as deploy.sh leaves them: bothways-caller@PROJECT.iam.gserviceaccount.com. At each try gcloud is
+                   asked for a token of that account; its user needs roles/iam.serviceAccountTokenCreator on it
+  SYNC_TOKEN_FILE  elsewhere, without SYNC_ACCOUNT: a file, readable by you alone, with the token for the Authorization header
   SYNC_TRIES       how often to try (4)
   SYNC_WAIT        seconds before the second try, doubled before each further one (30)
 
@@ -18,7 +20,7 @@ exit code: 0 done; 1 failed at every try; 2 called wrongly; 3 the token was refu
 5 another run of the pair was under way at every try
 
 In crontab, for a run each night at half past three:
-  30 3 * * *  SYNC_URL=... SYNC_TOKEN_FILE=... /path/to/scheduler/call.sh bidirectional_sync
+  30 3 * * *  SYNC_URL=... SYNC_ACCOUNT=... /path/to/scheduler/call.sh bidirectional_sync
 EOF
 }
 
@@ -40,9 +42,11 @@ wait=${SYNC_WAIT:-30}
 [[ $function =~ ^[a-z_]+$ ]] || fail 2 "$function is no function's name"
 [[ $tries =~ ^[1-9][0-9]*$ && $wait =~ ^[0-9]+$ ]] || fail 2 "SYNC_TRIES and SYNC_WAIT take whole numbers"
 [[ ${SYNC_URL:-} == http* ]] || fail 2 "say in SYNC_URL where the functions are"
-[[ -r ${SYNC_TOKEN_FILE:-} ]] || fail 2 "say in SYNC_TOKEN_FILE where the token is; it must be readable"
-[[ -z $(find -L "$SYNC_TOKEN_FILE" -perm -0004) ]] || fail 2 "others can read the token: chmod 600 $SYNC_TOKEN_FILE"
-token=$(tr -d '[:space:]' <"$SYNC_TOKEN_FILE")
+if [[ -z ${SYNC_ACCOUNT:-} ]]; then
+    [[ -r ${SYNC_TOKEN_FILE:-} ]] || fail 2 "say in SYNC_TOKEN_FILE where the token is; it must be readable"
+    [[ -z $(find -L "$SYNC_TOKEN_FILE" -perm -0004) ]] || fail 2 "others can read the token: chmod 600 $SYNC_TOKEN_FILE"
+fi
+url=${SYNC_URL%/}/$function
 
 method=POST
 [[ $function != sync_health ]] || method=GET
@@ -50,12 +54,21 @@ method=POST
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 
+# Prints the token; nothing, beside what gcloud says, where it gives none: the function then refuses.
+token() {
+    if [[ -n ${SYNC_ACCOUNT:-} ]]; then
+        gcloud auth print-identity-token --impersonate-service-account="$SYNC_ACCOUNT" --audiences="$url" --include-email --quiet
+    else
+        tr -d '[:space:]' <"$SYNC_TOKEN_FILE"
+    fi
+}
+
 # Prints the status, 000 for no answer. The token goes through standard input: command lines are seen by everybody.
 call() {
-    printf 'header = "Authorization: Bearer %s"\n' "$token" |
+    printf 'header = "Authorization: Bearer %s"\n' "$(token || true)" |
         curl --config - --silent --show-error --max-time 1800 --output "$answer" --write-out '%{http_code}' \
             --request "$method" --header 'Content-Type: application/json' \
-            ${1:+--data "$1"} "${SYNC_URL%/}/$function" || true
+            ${1:+--data "$1"} "$url" || true
 }
 
 for ((try = 1; try <= tries; try++)); do

@@ -1,4 +1,4 @@
-"""Who is at work on a record: a lease per record, so that two agents never write the same one at once."""
+"""Who is at work on a record: a claim per record, so that two agents never write the same one at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from shared.errors import SyncError
 from shared.model import RecordId
 from shared.naming import hashed_id, state_id
 from shared.peers.documents import Contended, Snapshot, Write
-from shared.store import LEASES, Store
+from shared.retention import CLAIM
+from shared.store import Store
+
+CLAIMS = "sync_claims"
 
 
 class Claimed(SyncError):
@@ -24,7 +27,7 @@ class Claims:
     store: Store
     now: Callable[[], datetime]
     holder: str
-    length: timedelta = timedelta(minutes=5)
+    length: timedelta = CLAIM
 
     def take(self, record: RecordId) -> None:
         """Claim a record, or hold it for longer; Claimed while another agent has it."""
@@ -48,5 +51,5 @@ class Claims:
                 return
 
     def _found(self, record: RecordId) -> Snapshot:
-        path = f"{LEASES}/{state_id('claim', record.entity, hashed_id(record.tenant, record.key))}"
+        path = f"{CLAIMS}/{state_id(record.entity, hashed_id(record.tenant, record.key))}"
         return self.store.documents.get([path])[0][path]

@@ -12,6 +12,8 @@ EVENTS_ARE_LATE_BY = timedelta(days=3)
 RUN_RETENTION = timedelta(days=400)
 STATISTICS_RETENTION = timedelta(days=1100)
 """Three years: of runs that are forgotten by then, and nobody is in it."""
+CLAIM = timedelta(minutes=5)
+"""How long an agent has a record to itself, if it neither gives it back nor asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Rule:
     @property
     def told(self) -> str:
         """Return the time kept as docs/privacy.md tells it."""
-        return f"{self.kept.days} days" if self.kept else "-"
+        days, seconds = (self.kept.days, self.kept.seconds) if self.kept else (0, 0)
+        return f"{days} days" if days else f"{seconds // 60} minutes" if seconds else "-"
 
 
 RULES = {
@@ -37,6 +40,7 @@ RULES = {
     "sync_audit": Rule(RUN_RETENTION, "the call"),
     "sync_refs": Rule(TOMBSTONE_RETENTION, "the record is gone at its system; while it is there: until then"),
     "sync_checkpoints": Rule(None, "the reconcile that goes on from it deletes it"),
+    "sync_claims": Rule(CLAIM, "an agent claimed the record, or gives it back: until then"),
     "sync_leases": Rule(None, "one a pair, written over by each run"),
 }
 """By collection. What has a time carries `expire_at`, and firestore.indexes.json has the policy that deletes it."""

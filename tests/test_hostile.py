@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import pytest
 from certified import unsigned
 from real import Real
 
+from local.bundle import ROOT
+from local.functions import discover
 from local.stack import Stack
 
 pytestmark = pytest.mark.stack
@@ -22,9 +25,14 @@ pytestmark = pytest.mark.stack
 SECONDS = 5
 GROWTH = 300 * 2**20
 """Bytes of memory that all of it together may cost a server: thirty times the largest body."""
-HTTP = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "sync_health")
-TRACKERS = ("track_member_changes", "track_event_changes")
-CALLS = ("changes/", "apply/", "mark-synced/", "status/", "records/", "digest/", "openapi.yaml")
+BEHIND_THE_DOOR = ("bidirectional_sync", "reconcile", "replay_dead_letters", "resolve_conflict", "explain_record", "sync_health")
+HTTP = (*BEHIND_THE_DOOR, "sync_shard", "erase_record", "export_record", "ojs_event", "ojs_health", "dashboard")
+TRACKERS = ("track_member_changes", "track_branch_changes", "track_interest_changes", "track_event_changes")
+ENTRIES = (*HTTP, *(f"dashboard/api/{name}" for name in BEHIND_THE_DOOR))
+CALLS = (
+    *("changes/", "apply/", "mark-synced/", "status/", "records/", "digest/", "erase/", "about/", "models/", "openapi.yaml"),
+)
+PAGES = ("/health/", "/admin/", "/admin/login/", "/admin/syncqueue/queueentry/")
 MEBIBYTE = 2**20
 JSON, EVENT = {"Content-Type": "application/json"}, {"Content-Type": "application/cloudevents+json"}
 BINARY = {
@@ -219,18 +227,24 @@ def bounded(stack: Stack) -> Iterator[None]:
     assert max(grown) < GROWTH, grown
 
 
+def test_nothing_that_takes_calls_is_left_out() -> None:
+    assert discover(ROOT / "functions/main.py") == dict.fromkeys(HTTP, "http") | dict.fromkeys(TRACKERS, "cloudevent")
+    urls = (ROOT / "backend/syncqueue/urls.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'path\("([^"]+)"', urls)) == set(CALLS)
+
+
 @pytest.mark.parametrize("who", ["admin", "nobody"])
-@pytest.mark.parametrize("name", HTTP)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_a_function_answers_anything_with_less_than_500(real: Real, bounded: None, name: str, who: str) -> None:
     headers = {"Authorization": f"Bearer {real.stack.admin_token}"} if who == "admin" else {}
-    method = "GET" if name == "sync_health" else "POST"
+    method = "GET" if name.endswith("sync_health") else "POST"
     assert failures(f"{real.stack.functions_url}/{name}", method, headers) == {}
     assert real.rows("sync_runs") == real.rows("sync_conflicts") == []
 
 
-@pytest.mark.parametrize("name", HTTP)
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name not in {"dashboard", "ojs_event"}])
 def test_a_token_can_be_anything(real: Real, bounded: None, name: str) -> None:
-    url, method = f"{real.stack.functions_url}/{name}", "GET" if name == "sync_health" else "POST"
+    url, method = f"{real.stack.functions_url}/{name}", "GET" if name.endswith("sync_health") else "POST"
     sent = {each: {"Authorization": f"Bearer {token}"} for each, token in TOKENS.items()}
     assert {each: answer(url, Attack(b"{}", JSON, method), headers) for each, headers in sent.items()} == dict.fromkeys(
         TOKENS, 401
@@ -277,3 +291,10 @@ def test_the_backend_answers_anything_with_less_than_500(real: Real, bounded: No
     for method in ("GET", "POST"):
         assert failures(f"{real.stack.backend_url}/{path}", method, headers) == {}
     assert real.users.call("dump", entity="member") == {}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_backends_own_pages_answer_anything_with_less_than_500(real: Real, bounded: None, path: str) -> None:
+    place = urlsplit(real.stack.backend_url)
+    for method in ("GET", "POST"):
+        assert failures(f"{place.scheme}://{place.netloc}{path}", method, {}) == {}

@@ -129,7 +129,9 @@ class Operator:
     def __init__(self, real: Real, folder: Path, config: Path, gate: Gate) -> None:
         self.real, self.folder, self.gate = real, folder, gate
         (folder / "bothways").symlink_to(ROOT / "bothways")
-        called = {"FUNCTIONS_URL": real.stack.functions_url, "TOKEN": real.stack.operator_token, "SYNC_CONFIG": str(config)}
+        headers = folder / "headers"
+        headers.write_text(f"X-Serverless-Authorization: Bearer \nAuthorization: Bearer {real.stack.operator_token}\n")
+        called = {"FUNCTIONS_URL": real.stack.functions_url, "HEADERS": str(headers), "SYNC_CONFIG": str(config)}
         shell = {name: os.environ[name] for name in ("PATH", "HOME")} | {"USER": "gunnar", "COLUMNS": "100"}
         self.env = shell | real.stack.env | called
 

@@ -669,6 +669,7 @@ def test_whatever_the_sync_keeps_is_in_the_table_and_expires_no_later_than_it_sa
         "sync_conflicts",
         "sync_dead_letters",
         "sync_checkpoints",
+        "sync_claims",
         "sync_refs",
         "sync_statistics",
     }

@@ -72,6 +72,7 @@ sync_audit                  -       -     -       -          -         -       -
 sync_tombstones             -       -     -       -          -         -       -         -
 sync_refs                   -       -     -       -          -         -       -         -
 sync_checkpoints            -       -     -       -          -         -       -         -
+sync_claims                 -       -     -       -          -         -       -         -
 sync_anything_new           -       -     -       -          -         -       -         -
 unknown                     -       -     -       -          -         -       -         -
 members/a/notes             -       -     -       -          -         -       -         -

@@ -15,6 +15,7 @@ from shared.errors import BadRequest
 from shared.model import RecordId
 from shared.peers.documents import Contended
 from shared.report import Report
+from shared.retention import RULES
 from shared.run import LEASE, Order
 from shared.single import End, sync_records
 
@@ -238,4 +239,11 @@ def test_a_claim_runs_out_and_is_then_not_given_back_for_another(w: World) -> No
 
 def test_a_claim_names_no_key(w: World) -> None:
     Claims(w.store, w.clock, "mine").take(RecordId("thing", "k1", "tenant-x"))
-    assert not [path for path in w.database.documents if path.startswith("sync_leases/") and ("k1" in path or "tenant-x" in path)]
+    [(path, claim)] = [(path, each.fields) for path, each in w.database.documents.items() if path.startswith("sync_claims/")]
+    assert ("k1" in path or "tenant-x" in path, "k1" in repr(claim)) == (False, False)
+
+
+def test_a_claim_that_nobody_gives_back_expires(w: World) -> None:
+    Claims(w.store, w.clock, "mine").take(RecordId("thing", "k1"))
+    [claim] = [each.fields for path, each in w.database.documents.items() if path.startswith("sync_claims/")]
+    assert claim["expire_at"] == w.clock() + RULES["sync_claims"].kept

@@ -5,6 +5,7 @@ Which database it is, Django's settings say. Passwords go through the environmen
 
 import argparse
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 
 KEPT = 14
 """How many backups stay in the folder; older ones are deleted once a new one is there."""
+PLACES = (r"^Command was: ((?:[A-Z]+ )+[\w.]+)", r"(COPY failed for table \"\w+\"):", r"ERROR:  permission denied for (\w+ \w+)")
+"""How pg_restore and pg_dump name what they were at, in words that hold no value."""
 NAMED = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD"}  # as libpq and as Django call it
 
 
@@ -84,7 +87,22 @@ def _postgres(command: list[str], database: Mapping[str, Any]) -> None:
             f"{command[0]} is missing: install PostgreSQL's client (Debian: apt-get install postgresql-client)"
         ) from None
     if done.returncode:
-        raise Unusable(f"{command[0]} failed with exit code {done.returncode}: is the database up, and is the backup its own?")
+        where = failed_at(done.stderr)
+        why = (
+            f"at {where}: does something else depend on it, or is it another user's?"
+            if where
+            else "is the database up, and the backup its own?"
+        )
+        raise Unusable(f"{command[0]} failed with exit code {done.returncode}, {why}")
+
+
+def failed_at(said: str) -> str:
+    """Return the object that PostgreSQL's programs failed at, by kind and name; "" where they name none.
+
+    What else they say may hold rows.
+    """
+    found = next((match for pattern in PLACES for match in re.finditer(pattern, said, re.MULTILINE)), None)
+    return " ".join(found.group(1).split()) if found else ""
 
 
 def main() -> int:

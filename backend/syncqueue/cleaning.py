@@ -6,7 +6,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from .models import QueueEntry, RecordIndex, SeenNonce, SyncConflict
+from .history import KEPT
+from .models import GoneRow, QueueEntry, RecordIndex, SeenNonce, SyncConflict
 from .stamps import timestamp
 
 BATCH = 1000
@@ -28,6 +29,7 @@ def outdated(now: datetime, days: int) -> dict[str, QuerySet[Any]]:
         "conflicts": SyncConflict.objects.filter(acknowledged_at__lt=before),
         "tombstones": tombstones,
         "nonces": SeenNonce.objects.filter(expires_at__lt=now),
+        "gone rows": GoneRow.objects.filter(gone_at__lt=now - KEPT),
         "placeholders": RecordIndex.objects.filter(deleted="", stamps={}, updated_at__lt=now - timedelta(days=1)),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
+from .history import note_gone
 from .index import Seen, adopt, adopt_drift, lock_index
 from .registry import Entity, registry
 from .rows import Place, Row, plain_rows, rows_by_pk, rows_by_place
@@ -64,6 +65,8 @@ class Edit:
             rows |= {row.pk: row for row in rows_by_place(entity, self.using, touched.places).values()}
             seen = _compare(touched, rows)
             self.adopted += adopt(entity, self.using, [one for one in seen if not self._left_out(entity, one.place)])
+            gone = {pk: row.place for pk, row in touched.before.items() if row is not None and pk not in rows}
+            note_gone(entity, self.using, gone)
 
     def _left_out(self, entity: Entity, place: Place) -> bool:
         return (entity.name, place) in self.leave_out

@@ -141,3 +141,16 @@ class SeenNonce(models.Model):
 
     nonce = models.CharField(max_length=32, primary_key=True)
     expires_at = models.DateTimeField(db_index=True)
+
+
+class GoneRow(models.Model):
+    """A row that is gone, and of which the admin's history speaks: the record that it was."""
+
+    entity = models.CharField(max_length=32)
+    tenant = models.CharField(max_length=255, blank=True, default="")
+    key = models.CharField(max_length=255)
+    row = models.CharField(max_length=255)
+    gone_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["entity", "tenant", "key"], name="syncqueue_gone_rows_of")]

@@ -55,8 +55,13 @@ def parser() -> Parser:
         ("destroy", "list what there is, ask, and remove all but data"),
     ):
         deeds.add_argument(f"--{name}", dest="deed", action="store_const", const=name, help=says)
-    deeds.add_argument("--stage", metavar="DIR", type=Path, help="only put what would be deployed into DIR")
+    deeds.add_argument("--stage", metavar="DIR", type=path_of, help="only put what would be deployed into DIR")
     return found
+
+
+def path_of(text: str) -> Path:
+    """Return a file or folder that was named where deploy.sh was called."""
+    return Path(os.environ.get("CALLED_FROM", "")) / Path(text).expanduser()
 
 
 def pairs(given: Iterable[str], option: str) -> dict[str, str]:
@@ -73,7 +78,7 @@ def settings_of(options: argparse.Namespace, bundle: Path) -> Settings:
     if not options.project:
         raise UsageError("name the project: --project ID")
     given = pairs(options.set, "--set") | ({"DJANGO_URL": options.django_url} if options.django_url else {})
-    files = {name: Path(path).expanduser() for name, path in pairs(options.secret, "--secret").items()}
+    files = {name: path_of(path) for name, path in pairs(options.secret, "--secret").items()}
     location = options.firestore or options.region
     return Settings(
         options.project, options.region, location, bundle, {**os.environ, **given}, files, options.alerts_to, options.host
@@ -82,7 +87,10 @@ def settings_of(options: argparse.Namespace, bundle: Path) -> Settings:
 
 def work(options: argparse.Namespace, bundle: Path) -> None:
     """Do what the options ask for."""
+    if options.only and options.deed:
+        raise UsageError(f"--only {options.only} does not go with --{options.deed}, which is about all parts")
     settings = settings_of(options, bundle)
+    checks.given(settings)
     if options.only == "backend" and not options.host:
         raise UsageError("--only backend: name the server: --host USER@HOST")
     access = checks.token()
@@ -120,7 +128,8 @@ _DEEDS = {
 
 def _deploy(options: argparse.Namespace, settings: Settings) -> None:
     """Look, and then deploy. A disabled service cannot be looked at, so they are enabled first, which changes nothing else."""
-    checks.programs({"gcloud", "firebase"} if options.only in {None, "rules", "hosting"} else {"gcloud"})
+    if options.only in {None, "rules", "hosting"}:
+        checks.firebase()
     planned(settings, Project(settings, nothing), options.only)  # a mistake in our own files is said before anything is done
     if not options.only:
         run([groundwork.enable(settings)])
@@ -137,6 +146,7 @@ def _deploy(options: argparse.Namespace, settings: Settings) -> None:
 
 def _take_back(options: argparse.Namespace, settings: Settings, project: Project) -> None:
     plan = _plan(options, settings, project)
+    checks.programs({str(command.words[0]) for command in plan})
     if options.deed == "destroy" and plan:
         show(plan)
         sys.stdout.write(
@@ -161,6 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DeployError, StackError) as error:
         sys.stderr.write(f"deploy.sh: {error}\n")
         return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        sys.stderr.write("deploy.sh: interrupted before any of its steps; running this again is safe\n")
+        return 130
     return 0
 
 

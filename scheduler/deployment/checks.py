@@ -1,6 +1,7 @@
 """What can be known before anything is changed: each trouble is one line, with the command that mends it."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ NEEDED = {
     "firebaserules.releases.update": "roles/firebaserules.admin",
     "logging.logMetrics.create": "roles/logging.configWriter",
     "monitoring.alertPolicies.create": "roles/monitoring.editor",
+    "firebase.projects.update": "roles/firebase.admin",
+    "firebasehosting.sites.update": "roles/firebasehosting.admin",
 }
 """What whoever deploys must be allowed, and the smallest role that allows it. An owner is allowed all."""
 
@@ -44,6 +47,16 @@ def programs(names: set[str]) -> None:
     for name in sorted(names):
         if shutil.which(name) is None:
             raise DeployError(f"{name} is missing: {how[name]}")
+
+
+def firebase() -> None:
+    """Raise DeployError if the program is missing, or nobody is logged in there: it has a login of its own."""
+    programs({"firebase"})
+    done = subprocess.run(
+        ["firebase", "projects:list", "--non-interactive"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode and re.search("authenticat|log ?in", done.stdout + done.stderr, re.IGNORECASE):
+        raise DeployError("nobody is logged in to firebase: firebase login")
 
 
 def token() -> str | None:
@@ -104,13 +117,23 @@ def place(settings: Settings, project: Project) -> None:
         raise DeployError(f"the database lies in {database.get('locationId')}: --firestore {database.get('locationId')}")
 
 
-def secrets(settings: Settings, project: Project, asks: bool) -> None:
-    """Raise DeployError if a secret is missing and there is nobody to ask for it, or its file cannot be read."""
+def given(settings: Settings) -> None:
+    """Raise DeployError if a secret was given that is not used, or whose file is missing, empty or cannot be read."""
     for name, path in settings.given.items():
         if name not in settings.secrets:
             raise DeployError(f"--secret {name}: no such secret is used; there are {', '.join(settings.secrets)}")
         if not path.is_file():
             raise DeployError(f"--secret {name}: there is no file {path}")
+        try:
+            empty = not path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise DeployError(f"--secret {name}: {path} cannot be read as text: chmod u+r {path}, or name another") from None
+        if empty:
+            raise DeployError(f"--secret {name}: {path} is empty")
+
+
+def secrets(settings: Settings, project: Project, asks: bool) -> None:
+    """Raise DeployError if a secret is missing and there is nobody to ask for it."""
     if not asks:
         for name in unknown(settings, project):
             raise DeployError(f"the secret {name} is not there, and nobody to ask: --secret {name}=FILE")

@@ -60,6 +60,7 @@ def _deploy(
     yield settings.gcloud(
         *("functions", "deploy", name, "--gen2", "--region", settings.region, "--runtime", settings.sizes["runtime"]),
         *("--source", str(settings.bundle), "--entry-point", name, "--service-account", settings.runner),
+        f"--build-service-account=projects/{settings.project}/serviceAccounts/{settings.builder}",
         *(f"--set-env-vars={settings.variables(name, addresses)}", f"--update-labels={'='.join(LABEL)}"),
         "--serve-all-traffic-latest-revision",
         *flags(sizes, ("memory", "timeout", "concurrency", "max_instances")),

@@ -1,4 +1,4 @@
-"""What all else stands on: services, the two service accounts and their roles, secrets, the database."""
+"""What all else stands on: services, the service accounts and their roles, secrets, the database."""
 
 import secrets
 import sys
@@ -33,6 +33,7 @@ RUNNER_ROLES = (
     "roles/cloudtasks.enqueuer",  # hands out shards, and asks for runs in real time
 )
 CALLER_ROLES = ("roles/eventarc.eventReceiver",)  # Eventarc asks it of a trigger's account
+BUILDER_ROLES = ("roles/cloudbuild.builds.builder",)  # else Google's default account builds, which may edit all, or nothing
 """Beside these, the runner may read just the secrets named here and act as the caller in its tasks; the caller may invoke just
 these functions."""
 
@@ -54,13 +55,22 @@ def plan(settings: Settings, project: Project) -> Iterator[Command]:
         yield Command(("firebase", "projects:addfirebase", settings.project, "--non-interactive"))
 
 
+def accounts(settings: Settings) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """Return the service accounts: address, title, and roles on the project."""
+    return (
+        (settings.runner, "Bothways: functions", RUNNER_ROLES),
+        (settings.caller, "Bothways: callers of the functions", CALLER_ROLES),
+        (settings.builder, "Bothways: builds the functions", BUILDER_ROLES),
+    )
+
+
 def _accounts(settings: Settings, project: Project) -> Iterator[Command]:
     there = project.names("iam", "service-accounts", "list", key="email")
-    for email, title in ((settings.runner, "Bothways: functions"), (settings.caller, "Bothways: callers of the functions")):
+    for email, title, _ in accounts(settings):
         if email not in there:
             name = email.partition("@")[0]
             yield settings.gcloud("iam", "service-accounts", "create", name, "--display-name", title)
-    for email, roles in ((settings.runner, RUNNER_ROLES), (settings.caller, CALLER_ROLES)):
+    for email, _, roles in accounts(settings):
         for role in roles:
             yield bind(settings, "add", email, role)
     act_as = ("iam", "service-accounts", "add-iam-policy-binding", settings.caller)

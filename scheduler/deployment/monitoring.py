@@ -42,14 +42,14 @@ def log_filter(of_event: str) -> str:
 
 
 def policy(settings: Settings, alert: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an alert policy as Cloud Monitoring takes it: it fires as soon as anything is counted."""
+    """Return an alert policy as Cloud Monitoring takes it: it fires as soon as anything is counted, or nothing any more."""
     metric = f'metric.type="logging.googleapis.com/user/{alert["name"]}" AND resource.type="cloud_run_revision"'
     topic = settings.sizes["undeliverable"]["topic"]
+    threshold = {"comparison": "COMPARISON_GT", "thresholdValue": 0, "duration": "0s"}
+    kind = "conditionAbsent" if "silent_for" in alert else "conditionThreshold"
     condition = {
         "filter": alert["metric"].format(topic=topic) if "metric" in alert else metric,
-        "comparison": "COMPARISON_GT",
-        "thresholdValue": 0,
-        "duration": "0s",
+        **({"duration": alert["silent_for"]} if "silent_for" in alert else threshold),
         "aggregations": [
             {
                 "alignmentPeriod": "600s",
@@ -61,7 +61,7 @@ def policy(settings: Settings, alert: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "displayName": f"Bothways: {alert['title']}",
         "combiner": "OR",
-        "conditions": [{"displayName": alert["title"], "conditionThreshold": condition}],
+        "conditions": [{"displayName": alert["title"], kind: condition}],
         "documentation": {"content": alert["do"].strip(), "mimeType": "text/markdown"},
         "alertStrategy": {"autoClose": "86400s"},
     }

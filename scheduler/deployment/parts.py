@@ -1,5 +1,6 @@
 """All parts of a deployment in their order, by the names that --only takes."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -7,6 +8,7 @@ from typing import TypeAlias
 from local.bundle import ROOT
 from scheduler.deployment import functions, groundwork, indexes, monitoring, scheduling
 from scheduler.deployment.commands import Command
+from scheduler.deployment.errors import DeployError
 from scheduler.deployment.project import Project
 from scheduler.deployment.settings import Settings
 
@@ -15,17 +17,27 @@ Part: TypeAlias = Callable[[Settings, Project], Iterable[Command]]
 
 def rules(settings: Settings, _: Project) -> Iterator[Command]:
     """Yield what publishes the security rules."""
-    yield _firebase(settings, "firestore:rules")
+    yield _firebase(settings, "deploy", "--only", "firestore:rules")
 
 
 def hosting(settings: Settings, _: Project, root: Path = ROOT) -> Iterator[Command]:
-    """Yield what publishes hosting/, if there is such a folder."""
+    """Yield what publishes hosting/, if there is such a folder. DeployError if its pages would ask in another region."""
     if (root / "hosting").is_dir():
-        yield _firebase(settings, "hosting")
+        places = set(re.findall(r'"region": "([^"]+)"', (root / "firebase.json").read_text(encoding="utf-8")))
+        for place in places - {settings.region}:
+            mend = f"sed -i s/{place}/{settings.region}/ firebase.json"
+            raise DeployError(f"the pages would ask for functions in {place}, where firebase.json looks for them: {mend}")
+        yield _firebase(settings, "deploy", "--only", "hosting")
 
 
-def _firebase(settings: Settings, what: str) -> Command:
-    return Command(("firebase", "deploy", "--only", what, "--project", settings.project, "--non-interactive"))
+def no_hosting(settings: Settings, root: Path = ROOT) -> Iterator[Command]:
+    """Yield what takes the pages off the net."""
+    if (root / "hosting").is_dir():
+        yield _firebase(settings, "hosting:disable", "--force")
+
+
+def _firebase(settings: Settings, *words: str) -> Command:
+    return Command(("firebase", *words, "--project", settings.project, "--non-interactive"))
 
 
 def backend(settings: Settings, _: Project) -> Iterator[Command]:

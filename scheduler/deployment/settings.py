@@ -40,6 +40,11 @@ class Settings:
         return f"bothways-functions@{self.project}.iam.gserviceaccount.com"
 
     @property
+    def builder(self) -> str:
+        """The account that Cloud Build builds the functions as."""
+        return f"bothways-builder@{self.project}.iam.gserviceaccount.com"
+
+    @property
     def caller(self) -> str:
         """The account that Cloud Scheduler, Cloud Tasks and Eventarc call the functions as."""
         return f"bothways-caller@{self.project}.iam.gserviceaccount.com"
@@ -58,8 +63,12 @@ class Settings:
 
     @cached_property
     def sync(self) -> Any:
-        """What sync.yaml says, with `${NAME}` and `secret:NAME` as they stand there."""
-        return yaml.safe_load((self.bundle / "sync.yaml").read_text(encoding="utf-8"))
+        """What sync.yaml says, with `${NAME}` and `secret:NAME` as they stand there. DeployError if it is no YAML."""
+        try:
+            return yaml.safe_load((self.bundle / "sync.yaml").read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            raise DeployError(f"sync.yaml cannot be read{f' at line {mark.line + 1}' if mark else ''}: mend it") from None
 
     @cached_property
     def sizes(self) -> Any:

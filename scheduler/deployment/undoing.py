@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from scheduler.deployment import groundwork, monitoring, scheduling
+from scheduler.deployment import groundwork, monitoring, parts, scheduling
 from scheduler.deployment.commands import Command
 from scheduler.deployment.errors import DeployError
 from scheduler.deployment.functions import LABEL, service_of
@@ -46,7 +46,17 @@ def halt(verb: str, settings: Settings, project: Project) -> Iterator[Command]:
 
 
 def destroy(settings: Settings, project: Project) -> Iterator[Command]:
-    """Yield what removes all that is there but data: Firestore with its rules and indexes stays, and services stay enabled."""
+    """Yield what removes all that is there but data: Firestore with its rules and indexes stays, and services stay enabled.
+
+    The pages go first: whether they are served is not told by gcloud, and as long as anything else is there they may be.
+    """
+    rest = list(_all_but_pages(settings, project))
+    if rest and "firebase.googleapis.com" in project.names("services", "list", "--enabled"):
+        yield from parts.no_hosting(settings)
+    yield from rest
+
+
+def _all_but_pages(settings: Settings, project: Project) -> Iterator[Command]:
     where = ("--location", settings.region)
     for name in scheduling.listed(settings, project):
         yield settings.gcloud("scheduler", "jobs", "delete", name, *where)
@@ -82,7 +92,7 @@ def _watching(settings: Settings, project: Project) -> Iterator[Command]:
 
 def _accounts(settings: Settings, project: Project) -> Iterator[Command]:
     there = project.names("iam", "service-accounts", "list", key="email")
-    for email, roles in ((settings.caller, groundwork.CALLER_ROLES), (settings.runner, groundwork.RUNNER_ROLES)):
+    for email, _, roles in groundwork.accounts(settings):
         if email in there:
             for role in roles:
                 yield groundwork.bind(settings, "remove", email, role)

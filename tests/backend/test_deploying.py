@@ -16,12 +16,12 @@ from members.models import Branch
 
 DEPLOY = Path(__file__).resolve().parents[2] / "backend" / "deploy"
 sys.path.insert(0, str(DEPLOY))
-from database import KEPT, Unusable, backup, restore  # noqa: E402
+from database import KEPT, Unusable, backup, failed_at, restore  # noqa: E402
 
 NOW = datetime(2026, 11, 24, 2, 30, tzinfo=UTC)
 
 
-def database() -> dict[str, object]:
+def database_here() -> dict[str, object]:
     return dict(connections["default"].settings_dict)
 
 
@@ -40,19 +40,19 @@ def test_what_was_backed_up_comes_back_and_what_came_later_goes(db: str, tmp_pat
     needs_postgres(db)
     Branch.objects.create(code="n", name="Norður", city="")
     databases.close()
-    kept = backup(database(), tmp_path / "backups", NOW)
+    kept = backup(database_here(), tmp_path / "backups", NOW)
     assert kept is not None
     Branch.objects.filter(code="n").update(name="Suður")
     Branch.objects.create(code="s", name="Later", city="")
     databases.close()
-    restore(database(), kept)
+    restore(database_here(), kept)
     assert names() == {"Norður"}
 
 
 def test_a_backup_is_for_its_owner_alone(db: str, tmp_path: Path) -> None:
     needs_postgres(db)
     databases.close()
-    kept = backup(database(), tmp_path / "backups", NOW)
+    kept = backup(database_here(), tmp_path / "backups", NOW)
     assert kept is not None
     assert [stat.S_IMODE(each.stat().st_mode) for each in (kept, kept.parent)] == [0o600, 0o700]
 
@@ -64,12 +64,57 @@ def test_a_backup_that_cannot_be_restored_changes_nothing(db: str, tmp_path: Pat
     damaged = tmp_path / f"bothways-x.{'sqlite3' if db == 'sqlite' else 'dump'}"
     damaged.write_bytes(b"no backup at all " * 1000)
     with pytest.raises(Unusable, match=r"damaged|pg_restore failed"):
-        restore(database(), damaged)
+        restore(database_here(), damaged)
     with pytest.raises(Unusable, match="there is no file"):
-        restore(database(), tmp_path / "missing")
+        restore(database_here(), tmp_path / "missing")
     with pytest.raises(Unusable, match="of another kind of database"):
-        restore(database(), damaged.rename(damaged.with_suffix(".dump" if db == "sqlite" else ".sqlite3")))
+        restore(database_here(), damaged.rename(damaged.with_suffix(".dump" if db == "sqlite" else ".sqlite3")))
     assert names() == {"Norður"}
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_what_a_restore_fails_at_is_named_and_no_row_is_shown(db: str, tmp_path: Path) -> None:
+    """A view that somebody has made on a table is in the way of its replacement."""
+    needs_postgres(db)
+    Branch.objects.create(code="n", name="Leyndarmál", city="")
+    databases.close()
+    kept = backup(database_here(), tmp_path / "backups", NOW)
+    assert kept is not None
+    databases.sql("CREATE VIEW in_the_way AS SELECT * FROM members_branch")
+    databases.close()
+    try:
+        with pytest.raises(Unusable) as caught:
+            restore(database_here(), kept)
+    finally:
+        databases.sql("DROP VIEW in_the_way")
+    assert "at DROP TABLE IF EXISTS public.members_branch" in str(caught.value)
+    assert names() == {"Leyndarmál"}
+
+
+SAID = {
+    "a table that is in the way": (
+        """pg_restore: error: could not execute query: ERROR:  cannot drop table public.members_member because others depend
+Command was: DROP TABLE IF EXISTS public.members_member;""",
+        "DROP TABLE IF EXISTS public.members_member",
+    ),
+    "a row that does not fit": (
+        '''pg_restore: error: COPY failed for table "members_member": ERROR:  invalid input syntax for type date: "Leyndarmál"
+CONTEXT:  COPY members_member, line 1, column birth_date: "Leyndarmál"''',
+        'COPY failed for table "members_member"',
+    ),
+    "a dump that may not read": (
+        """pg_dump: error: query failed: ERROR:  permission denied for table members_member
+pg_dump: detail: Query was: LOCK TABLE public.members_member IN ACCESS SHARE MODE""",
+        "table members_member",
+    ),
+    "a server that is down": ("""pg_dump: error: connection to server at "db", port 5432 failed: Connection refused""", ""),
+}
+
+
+@pytest.mark.parametrize("said, where", SAID.values(), ids=SAID)
+def test_of_what_the_programs_say_only_kind_and_name_are_told(said: str, where: str) -> None:
+    assert failed_at(said) == where
 
 
 def test_only_the_last_backups_are_kept(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def main(words):
     kind, verb, name = parted(words)
     if verb == "print-access-token":
         return said("a-made-up-token")
+    if name == "projects:list":
+        return 0
     if verb == "describe":
         return said("True" if "billing" in kind else f"the-{name}")
     if verb == "list":

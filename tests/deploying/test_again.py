@@ -55,11 +55,11 @@ def whole(first: tuple[Any, dict[str, Any]], env: dict[str, str]) -> dict[str, A
 def test_an_empty_project_gets_everything(whole, env):
     jobs = ["bothways-full-members", "bothways-health", "bothways-nightly-members", "bothways-quick-members"]
     assert whole["scheduler jobs"] == jobs
-    assert whole["iam service-accounts"] == ["bothways-caller", "bothways-functions"]
+    assert whole["iam service-accounts"] == ["bothways-builder", "bothways-caller", "bothways-functions"]
     assert whole["functions"] == ["bidirectional_sync", "reconcile", "sync_health", "track_member_changes"]
     assert whole["secrets"] == ["django-token", "log-key", "operator-token"]
     assert whole["tasks queues"] == ["bothways"]
-    assert (len(whole["logging metrics"]), len(whole["alpha monitoring policies"])) == (8, 9)
+    assert (len(whole["logging metrics"]), len(whole["alpha monitoring policies"])) == (9, 10)
 
 
 def test_a_second_run_makes_nothing_twice(whole, tree, env, token_file):
@@ -111,6 +111,16 @@ def test_a_secret_reaches_standard_input_and_nothing_else(first):
     assert [secret for secret in secrets if secret in printed] == []
 
 
+def test_while_it_runs_no_secret_is_in_the_list_of_processes(tree, env, token_file, tmp_path):
+    real = (tmp_path / "bin/gcloud").read_text().removeprefix("#!/bin/sh\n")
+    listing = f'#!/bin/sh\ncat /proc/[0-9]*/cmdline /proc/$PPID/environ >> "{tmp_path}/processes" 2>/dev/null\n'
+    program(tmp_path / "bin/gcloud", listing + real)
+    deployed(tree, env, token_file)
+    processes = (tmp_path / "processes").read_bytes().decode(errors="replace")
+    assert "secrets\0create\0django-token" in processes
+    assert [each["given"] for each in made(env)["ran"] if each["given"] and each["given"] in processes] == []
+
+
 def test_secrets_of_our_own_are_made_up_and_never_changed_by_a_second_run(whole, tree, env, token_file):
     deployed(tree, env, token_file)
     ran = [each for each in made(env)["ran"] if each["given"]]
@@ -126,7 +136,10 @@ def test_secrets_of_our_own_are_made_up_and_never_changed_by_a_second_run(whole,
 def test_the_end_tells_addresses_a_call_and_what_to_check(first):
     address = f"https://europe-west1-{PROJECT}.cloudfunctions.net/sync_health"
     assert f"\n  {address}\n" in first[0].stdout
-    assert 'curl -H "Authorization: Bearer $(gcloud auth print-identity-token' in first[0].stdout
+    assert "curl -H @<(printf 'Authorization: Bearer %s' \"$(gcloud auth print-identity-token" in first[0].stdout
+    asking = [each for each in first[0].stdout.splitlines() if "print-identity-token" in each]
+    assert len(asking) == 2
+    assert all("--include-email" in each for each in asking), "without it the token does not say whose it is, and is refused"
     assert "health answers 200" in first[0].stdout
 
 
@@ -146,12 +159,15 @@ def test_pausing_stops_jobs_and_queue_and_resuming_starts_them(whole, tree, env)
 
 
 def test_destroying_lists_and_asks_and_leaves_data(whole, tree, env):
+    before = made(env)["ran"]
     done = deploy(tree, "--project", PROJECT, "--destroy", env=env, typed="yes\n")
     assert (done.returncode, names(env)) == (1, whole)
     assert "gcloud functions delete reconcile" in done.stdout
     assert "nothing was removed" in done.stderr
     done = deploy(tree, "--project", PROJECT, "--destroy", env=env, typed=f"{PROJECT}\n")
     assert done.returncode == 0, done.stderr
+    removed = [each["words"] for each in made(env)["ran"][len(before) :]]
+    assert removed[0][2:4] == ["hosting:disable", "--force"], "no page is served that asks for what is gone"
     left = set(names(env)) - {"firebase", "services"}
     assert left == {"firestore databases", "firestore indexes composite", "firestore indexes fields", "firestore fields ttls"}
     assert deploy(tree, "--project", PROJECT, "--destroy", env=env).stdout == "there is nothing to do\n"

@@ -136,6 +136,36 @@ def test_the_token_is_on_no_command_line(call: Calling, functions: Functions, tm
     assert "made-up-token" not in line
 
 
+def test_behind_iam_gcloud_is_asked_for_a_token_of_the_account_at_each_try(
+    call: Calling, functions: Functions, tmp_path: Path
+) -> None:
+    gcloud = tmp_path / "bin/gcloud"
+    gcloud.parent.mkdir()
+    gcloud.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\necho "token $(wc -l < {tmp_path}/asked)"\n')
+    gcloud.chmod(0o755)
+    functions.statuses = [500, 200]
+    account = "bothways-caller@demo-project.iam.gserviceaccount.com"
+    path = {"PATH": f"{gcloud.parent}:{os.environ['PATH']}", "SYNC_TOKEN_FILE": ""}
+    assert call("bidirectional_sync", SYNC_ACCOUNT=account, **path).returncode == 0
+    assert [each["token"] for each in functions.asked] == ["Bearer token 1", "Bearer token 2"]
+    url = f"http://127.0.0.1:{functions.server_address[1]}/bidirectional_sync"
+    line = f"auth print-identity-token --impersonate-service-account={account} --audiences={url} --include-email --quiet"
+    assert (tmp_path / "asked").read_text().splitlines() == [line] * 2
+
+
+def test_where_gcloud_gives_no_token_its_reason_is_seen_and_the_refusal(
+    call: Calling, functions: Functions, tmp_path: Path
+) -> None:
+    gcloud = tmp_path / "bin/gcloud"
+    gcloud.parent.mkdir()
+    gcloud.write_text("#!/bin/sh\necho 'ERROR: no active account' >&2\nexit 1\n")
+    gcloud.chmod(0o755)
+    functions.statuses = [401]
+    done = call("reconcile", SYNC_ACCOUNT="caller@p", PATH=f"{gcloud.parent}:{os.environ['PATH']}")
+    assert done.returncode == 3
+    assert "no active account" in done.stderr
+
+
 WRONG: dict[str, tuple[list[str], dict[str, str], str]] = {
     "no function": ([], {}, "usage: scheduler/call.sh FUNCTION [JSON]"),
     "a path": (["../x"], {}, "../x is no function's name"),

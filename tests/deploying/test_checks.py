@@ -1,5 +1,8 @@
 """Bad input to deploy.sh: one line that says so and the command that mends it, before anything was changed."""
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from scheduler.deployment import checks
 from scheduler.deployment.commands import Command
 from scheduler.deployment.errors import DeployError
 from scheduler.deployment.functions import refuse_taken
+from scheduler.deployment.parts import hosting
 from scheduler.deployment.project import Project
 from scheduler.deployment.settings import Settings
 
@@ -30,6 +34,8 @@ def told(tree: Path, env: dict[str, str], *arguments: str, code: int = 1) -> str
         (["--project", "p", "--only", "everything"], "argument --only: invalid choice"),
         (["--project", "p", "--set", "DJANGO_URL"], "--set takes NAME=VALUE"),
         (["--project", "p", "--only", "backend"], "--only backend: name the server: --host USER@HOST"),
+        (["--project", "p", "--only", "hosting", "--destroy"], "--only hosting does not go with --destroy"),
+        (["--project", "p", "--only", "scheduler", "--rollback", "--dry-run"], "--only scheduler does not go with --rollback"),
     ],
 )
 def test_a_wrong_call_is_one_sentence(tree, env, arguments, complaint):
@@ -41,6 +47,12 @@ def test_without_gcloud_it_says_what_to_install(tree, env, tmp_path):
     for name in ("bash", "sh", "dirname"):
         program(bare / name, f'#!/bin/sh\nexec /bin/{name} "$@"\n')
     assert told(tree, env | {"PATH": str(bare)}, *ARGUMENTS) == "deploy.sh: gcloud is missing: install the Google Cloud CLI"
+
+
+def test_nobody_logged_in_to_firebase_which_has_a_login_of_its_own(tree, env, tmp_path):
+    failed = "Error: Failed to authenticate, have you run firebase login?"
+    program(tmp_path / "bin/firebase", f'#!/bin/sh\necho "{failed}" >&2\nexit 1\n')
+    assert told(tree, env, *ARGUMENTS) == "deploy.sh: nobody is logged in to firebase: firebase login"
 
 
 def test_nobody_logged_in(tree, env, tmp_path):
@@ -92,10 +104,24 @@ def test_a_secret_with_nobody_to_ask(tree, env):
     assert refusal(tree, env) == "deploy.sh: the secret django-token is not there, and nobody to ask: --secret django-token=FILE"
 
 
-def test_a_secret_whose_file_is_missing_or_that_is_unknown(tree, env, token_file):
-    assert (
-        refusal(tree, env, "--secret", "django-token=/no/such") == "deploy.sh: --secret django-token: there is no file /no/such"
-    )
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_secret_whose_file_is_missing_empty_or_no_text_or_that_is_unknown(tree, env, tmp_path, more):
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    for given, complaint in {
+        "django-token=/no/such": "--secret django-token: there is no file /no/such",
+        f"django-token={tmp_path}/empty": f"--secret django-token: {tmp_path}/empty is empty",
+        f"django-token={tmp_path}/bytes": f"--secret django-token: {tmp_path}/bytes cannot be read as text",
+        f"jango-token={tmp_path}/empty": "--secret jango-token: no such secret is used; there are django-token, operator-token",
+    }.items():
+        assert told(tree, env, *ARGUMENTS, "--secret", given, *more).startswith(f"deploy.sh: {complaint}")
+
+
+def test_a_file_is_looked_for_where_deploy_sh_was_called(tree, env, tmp_path, token_file):
+    command = [str(tree / "deploy.sh"), *ARGUMENTS, "--secret", "django-token=django-token", "--dry-run"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "a-secret-of-django" not in done.stdout
 
 
 def settings(**more: object) -> Settings:
@@ -110,6 +136,36 @@ def holding(**lists: object) -> Project:
         return lists.get("_".join(words[1 : words.index("list")]), [])
 
     return Project(settings(), ask)
+
+
+@pytest.mark.parametrize("text", ["peers: [", "a: &b\n- *c", "\t"])
+def test_a_sync_yaml_that_is_no_yaml(tmp_path, text):
+    (tmp_path / "sync.yaml").write_text(text)
+    with pytest.raises(DeployError, match=r"sync\.yaml cannot be read at line \d: mend it"):
+        _ = Settings(PROJECT, "r", "r", tmp_path, {}, {}).sync
+
+
+def test_pages_that_would_ask_in_another_region(tmp_path):
+    (tmp_path / "hosting").mkdir()
+    (tmp_path / "firebase.json").write_text('{"hosting": {"rewrites": [{"function": {"region": "us-central1"}}]}}')
+    with pytest.raises(DeployError, match=r"would ask for functions in us-central1.*: sed -i s/us-central1/europe-west1/ fire"):
+        list(hosting(settings(), holding(), tmp_path))
+
+
+def test_interrupted_at_its_question_it_says_so_in_one_line(tree, env, token_file):
+    assert deploy(tree, *ARGUMENTS, "--secret", f"django-token={token_file}", "--only", "scheduler", env=env).returncode == 0
+    command = [str(tree / "deploy.sh"), "--project", PROJECT, "--destroy"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=env, text=True, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = ""
+        while "Type its id" not in said:
+            said += process.stdout.read(1)
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        line = process.stderr.read()
+    assert (process.returncode, line) == (130, "deploy.sh: interrupted before any of its steps; running this again is safe\n")
 
 
 def test_an_unsupported_region():

@@ -168,6 +168,7 @@ def test_a_function_is_told_who_may_call_it_and_under_what_address(plan):
         "FUNCTIONS_URL": base,
         "TASK_QUEUE": "projects/demo-project/locations/europe-west1/queues/bothways",
         "TASK_ACCOUNT": caller,
+        "MALLOC_ARENA_MAX": "2",
         "DJANGO_URL": "https://django.example/felagar/api/sync",
     }
     assert variables(deployed["track_member_changes"])["SYNC_CALLERS"] == f"{caller}=events"
@@ -186,7 +187,13 @@ def test_only_the_callers_account_may_invoke_and_it_may_do_nothing_else(plan):
         ("bothways-functions", "--role=roles/datastore.user"),
         ("bothways-functions", "--role=roles/cloudtasks.enqueuer"),
         ("bothways-caller", "--role=roles/eventarc.eventReceiver"),
+        ("bothways-builder", "--role=roles/cloudbuild.builds.builder"),
     }
+
+
+def test_functions_are_built_by_an_account_that_may_do_nothing_else(plan):
+    account = "projects/demo-project/serviceAccounts/bothways-builder@demo-project.iam.gserviceaccount.com"
+    assert all(f"--build-service-account={account}" in words for words in found(plan, "functions", "deploy"))
 
 
 def test_what_cannot_be_delivered_goes_to_a_topic_that_keeps_it(plan):
@@ -208,12 +215,23 @@ def test_every_alert_is_about_log_lines_that_the_functions_write(settings):
     events = {"sync_ok", "sync_fail", "sync_health", "dead_letter", "brake"}
     source = "".join(path.read_text() for path in (ROOT / "shared").rglob("*.py"))
     for alert in alerts():
-        assert policy(settings, alert)["conditions"][0]["conditionThreshold"]["filter"]
+        [condition] = policy(settings, alert)["conditions"]
+        assert condition["conditionAbsent" if "silent_for" in alert else "conditionThreshold"]["filter"]
         for event in (part.partition('"')[0] for part in alert.get("log", "").split('jsonPayload.event="')[1:]):
             assert event in events
             assert f'"{event}"' in source
         for figure in (part.split(">")[0].split("=")[0] for part in alert.get("log", "").split("jsonPayload.stats.")[1:]):
             assert f'"{figure}"' in source
+
+
+def test_a_scheduler_that_is_dead_is_told_of_since_nobody_logs_that():
+    [silent] = [each for each in alerts() if "silent_for" in each]
+    [health] = [each for each in yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())["jobs"] if "health" in each["name"]][
+        :1
+    ]
+    assert (health["function"], health["schedule"]) == ("sync_health", "0 * * * *")
+    assert silent["log"] == 'jsonPayload.event="sync_health"', "which every call writes"
+    assert 3600 * 2 < int(silent["silent_for"].removesuffix("s")) <= 84600, "longer than an hour missed; Google takes 23.5 hours"
 
 
 def inner(word: object) -> list[tuple[object, ...]]:
@@ -314,6 +332,7 @@ def test_what_expires_has_a_policy_that_deletes_it():
     expiring = {o["collectionGroup"] for o in overrides if o["fieldPath"] == "expire_at" and o.get("ttl")}
     assert expiring == {
         "sync_audit",
+        "sync_claims",
         "sync_conflicts",
         "sync_dead_letters",
         "sync_queue",

@@ -44,7 +44,16 @@ def test_it_defines_what_it_calls_and_calls_what_it_defines() -> None:
     for node in nodes(root):
         if node.type in found and node.text is not None:
             found[node.type].add(node.text.decode())
-    known = {"Set-StrictMode", "Get-Acl", "Get-Content", "Invoke-WebRequest", "Select-Object", "Start-Sleep", "Test-Path"}
+    known = {
+        "Set-StrictMode",
+        "Get-Acl",
+        "Get-Content",
+        "Invoke-WebRequest",
+        "Select-Object",
+        "Start-Sleep",
+        "Test-Path",
+        "gcloud",
+    }
     assert found["command_name"] - known == found["function_name"] | {"Write-Output"}
 
 

@@ -57,7 +57,8 @@ def build(tree: Path) -> Path:
     (tree / "requirements.txt").write_text("")
     for name in ("local", "scheduler"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "deploy.sh", tree)
+    for name in ("deploy.sh", "firebase.json"):
+        shutil.copy(ROOT / name, tree)
     _fewer_indexes(tree)
     (tree / "local/venv.sh").write_text("exit 0\n")
     program(tree / ".venv/bin/python", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')

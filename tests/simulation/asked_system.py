@@ -6,7 +6,7 @@ can be fetched all the same. Some edits move no clock. It may drop what it is se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -64,6 +64,11 @@ class AskedSystem:
         self.numbers = 0
         self.made_twice: set[str] = set()
         """Keys under which two records were made: the answer of a create was lost, and what it made was edited since."""
+        self.read: dict[str, Mapping[str, Json]] = {}
+        """What each record held when it was last fetched."""
+        self.unread: list[tuple[str, Json]] = []
+        """Fields and values that a write of the sync went over and that came after it had looked: such a system knows no
+        precondition, so nothing can be done about that."""
 
     def next(self) -> int:
         """Return the next number of anything."""
@@ -117,9 +122,12 @@ class AskedSystem:
 
     def fetch(self, tenant: str | None, entity: str, externals: Sequence[str]) -> list[Seen]:
         shown = [each for each in externals if each not in self.trouble.denied]
-        return list(
-            self._call("fetch", lambda: [self._seen(each, self.rows[each]) for each in dict.fromkeys(shown) if each in self.rows])
-        )
+        return list(self._call("fetch", lambda: self._fetched(shown)))
+
+    def _fetched(self, externals: Sequence[str]) -> list[Seen]:
+        found = [each for each in dict.fromkeys(externals) if each in self.rows]
+        self.read |= {each: self.rows[each].fields for each in found}
+        return [self._seen(each, self.rows[each]) for each in found]
 
     def _seen(self, external: str, row: Row) -> Seen:
         nature = self.nature
@@ -139,11 +147,17 @@ class AskedSystem:
             external = made if self.nature.knows_keys and made else f"e{self.next()}"
             if made not in {None, external}:
                 self.made_twice.add(key)
+        self._go_over(external, fields)
         kept = {name: value for name, value in fields.items() if not (self._drops() and name == "c")}
         if self._drops() and isinstance(kept.get("b"), str):
             kept["b"] = str(kept["b"]).lower()
         self.put(external, kept, key)
         return self._seen(external, self.rows[external])
+
+    def _go_over(self, external: str, names: Iterable[str]) -> None:
+        row, read = self.rows.get(external), self.read.get(external, {})
+        held = {name: row.fields.get(name) for name in names} if row else {}
+        self.unread += [(name, value) for name, value in held.items() if value is not None and value != read.get(name)]
 
     def _drops(self) -> bool:
         return self.nature.drops and self.numbers % 4 == 3
@@ -159,4 +173,8 @@ class RemovingSystem(AskedSystem):
     """One in which records can be deleted."""
 
     def remove(self, tenant: str | None, entity: str, external: str) -> None:
-        self._call("POST remove", lambda: self.rows.pop(external, None))
+        self._call("POST remove", lambda: self._remove(external))
+
+    def _remove(self, external: str) -> None:
+        self._go_over(external, self.rows[external].fields if external in self.rows else ())
+        self.rows.pop(external, None)

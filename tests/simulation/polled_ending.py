@@ -108,6 +108,9 @@ def _no_echo(stage: PolledStage) -> None:
 
 
 def _books(stage: PolledStage, excused: set[str]) -> Books:
+    for name, value in stage.there.system.unread:
+        if write := stage.ledger.of(ANY, name, value):
+            write.exempt = True
     found = _found(stage, excused)
     risen = [] if stage.there.system.made_twice or stage.kind.inactive else stage.ledger.risen(found)
     for what, writes in (

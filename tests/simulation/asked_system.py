@@ -64,8 +64,10 @@ class AskedSystem:
         self.numbers = 0
         self.made_twice: set[str] = set()
         """Keys under which two records were made: the answer of a create was lost, and what it made was edited since."""
-        self.read: dict[str, Mapping[str, Json]] = {}
-        """What each record held when it was last fetched."""
+        self.reader: Callable[[], str] = str
+        """Who is asking."""
+        self.read: dict[tuple[str, str], Mapping[str, Json]] = {}
+        """What each record held when it was last fetched, by who asked."""
         self.unread: list[tuple[str, Json]] = []
         """Fields and values that a write of the sync went over and that came after it had looked: such a system knows no
         precondition, so nothing can be done about that."""
@@ -126,7 +128,7 @@ class AskedSystem:
 
     def _fetched(self, externals: Sequence[str]) -> list[Seen]:
         found = [each for each in dict.fromkeys(externals) if each in self.rows]
-        self.read |= {each: self.rows[each].fields for each in found}
+        self.read |= {(self.reader(), each): self.rows[each].fields for each in found}
         return [self._seen(each, self.rows[each]) for each in found]
 
     def _seen(self, external: str, row: Row) -> Seen:
@@ -155,7 +157,7 @@ class AskedSystem:
         return self._seen(external, self.rows[external])
 
     def _go_over(self, external: str, names: Iterable[str]) -> None:
-        row, read = self.rows.get(external), self.read.get(external, {})
+        row, read = self.rows.get(external), self.read.get((self.reader(), external), {})
         held = {name: row.fields.get(name) for name in names} if row else {}
         self.unread += [(name, value) for name, value in held.items() if value is not None and value != read.get(name)]
 

@@ -115,7 +115,8 @@ class Hand:
         if place in self.graph.locks or (thing is None and record.entity != "concept"):
             return False
         self.stage.ledger.wrote(record, self.values(record), fields, self.unseen(record))
-        self.graph.things = {**self.graph.things, place: (thing or Thing({"key": record.key})).set(fields)}
+        made = (thing or Thing({"key": record.key})).set({**fields, "_delete": None})  # what is marked is left alone, or unmarked
+        self.graph.things = {**self.graph.things, place: made}
         for name, value in fields.items() if not self.stage.back else ():  # which nobody carries, so it may end without a trace
             if write := self.stage.ledger.of(record, name, value):
                 write.slight = True

@@ -39,6 +39,10 @@ def _settle(stage: PolledStage) -> None:
     stage.network.finish()
     stage.ahead = dict.fromkeys(stage.ahead, type(stage.ahead["system"])())
     mended(stage)
+    stage.deliver_all()
+    stage.sleep(DAY)
+    if stage.unrepaired:
+        must(stage, "reconcile")
     for _ in range(DAYS):
         stage.deliver_all()
         stage.sleep(DAY)
@@ -101,7 +105,8 @@ def _no_echo(stage: PolledStage) -> None:
     rows = [row for row in stage.rows("sync_queue").values() if row["stamp"].endswith("|polled")]
     values = {str(value) for row in rows for value in row["fields"].values() if value is not None}
     echoes = values - stage.there.wrote - {str(False)}
-    if not stage.kind.nature.drops and not stage.there.system.made_twice and echoes:
+    system = stage.there.system
+    if echoes and not (stage.kind.nature.drops or system.made_twice or system.unread):
         raise Violated(f"an echo: {sorted(echoes)} was queued as if it had been written at the system")
     if any(not each["stamp"].endswith("|django") for each in stage.backend.queue.values()):
         raise Violated("an echo: the backend queued what was written at the system")
@@ -112,7 +117,8 @@ def _books(stage: PolledStage, excused: set[str]) -> Books:
         if write := stage.ledger.of(ANY, name, value):
             write.exempt = True
     found = _found(stage, excused)
-    risen = [] if stage.there.system.made_twice or stage.kind.inactive else stage.ledger.risen(found)
+    nobody_could_tell = stage.there.system.made_twice or stage.there.system.unread or stage.kind.inactive
+    risen = [] if nobody_could_tell else stage.ledger.risen(found)
     for what, writes in (
         ("lost, and seen by nobody who wrote after", stage.ledger.lost(found)),
         ("back, though replaced by one who had seen it", risen),

@@ -82,6 +82,7 @@ class PolledStage(Stage):
         if self.system is None:
             made = RemovingSystem if self.kind.nature.removes else AskedSystem
             self.system = made(self.kind.nature, self.system_clock, self.network.gate)
+            self.system.reader = lambda: self.network.running.name if self.network.running else ""
         habits = Habits(timedelta(hours=24), 2, "c" if self.kind.inactive else None)
         self.polled = PolledPeer(self.system, self.database, "things", [PAPER], self.functions_clock, habits)
         self.firestore = FirestorePeer("firestore", self.database, "things", [PAPER], self.functions_clock, self.sleep)

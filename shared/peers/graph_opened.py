@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.canonical import fingerprint
 from shared.errors import TerminalRecord
 from shared.index import Held, adopt
 from shared.model import Action, Change, Conflict, Outcome, Problem, RecordId, Result, Stamp, Version, stamp_after
@@ -114,7 +115,7 @@ class Opened:
         """Adopt what is unseen in the records, deletes that were asked for among it."""
         for each in self.kept.values():
             if self._is_unseen(each):
-                change, each.version = adopt(each.record, each.held, self._when(), self.origin, self._names(each), "")
+                change, each.version = adopt(each.record, each.held, self._when(each), self.origin, self._names(each), "")
                 self._enqueue(change)
                 self._settle(each)
             else:
@@ -127,8 +128,8 @@ class Opened:
     def _is_unseen(self, each: Kept) -> bool:
         return each.live and (not each.held.index or bool(each.held.unseen()))
 
-    def _when(self) -> datetime:
-        return self.now if self.queueing else LONG_AGO
+    def _when(self, each: Kept) -> datetime:
+        return self.now if self.queueing else long_ago(each.held)
 
     def _names(self, each: Kept) -> tuple[str, ...]:
         return self.shapes[each.record.entity].entity.names
@@ -141,7 +142,7 @@ class Opened:
 
     def _delete(self, each: Kept) -> None:
         stamps = _stamps(each.version)
-        stamp = stamp_after(self._when(), self.origin, list(stamps.values()))
+        stamp = stamp_after(self._when(each), self.origin, list(stamps.values()))
         seen = (each.lying.asked_over if each.lying else {}) or stamps
         self._enqueue(Change("", each.record, Action.DELETE, deleted=stamp, deleted_base=seen))
         each.version = Version(each.version.fields, stamp)
@@ -242,6 +243,12 @@ class Opened:
             self.ask(notes.KEEP_TOMBSTONES, rows=rows)
         if places:
             self.ask(notes.DROP_TOMBSTONES, places=places)
+
+
+def long_ago(held: Held) -> datetime:
+    """Return when something counts as made by hand that nobody carries: before all else, and each for itself, since a conflict is
+    named after its stamps."""
+    return LONG_AGO + timedelta(microseconds=int(fingerprint(dict(held.values or {}))[:10], 16))
 
 
 def _stamps(version: Version) -> dict[str, Stamp]:

@@ -74,9 +74,7 @@ def begin(stage: Stage, word: Word, called: Sequence[str]) -> None:
     go(stage, word, stage.start("reconcile" if kind == "reconcile" else "sync", **orders.get(kind, {})), called)
 
 
-def played(
-    stage: S, schedule: Sequence[int], steps: Steps[S], end: Callable[[S], Books], trace: list[str] | None
-) -> Ended:
+def played(stage: S, schedule: Sequence[int], steps: Steps[S], end: Callable[[S], Books], trace: list[str] | None) -> Ended:
     """Play a schedule's steps and close the books; whatever goes wrong in it is told in the result."""
     ended = Ended(injected=stage.network.injected)
     try:

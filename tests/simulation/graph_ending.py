@@ -1,4 +1,4 @@
-"""The end of a schedule with a graph: some days pass, all is compared, and what either side holds is compared and accounted for."""
+"""The end of a schedule with a graph: some days pass, and what both sides hold is compared and accounted for."""
 
 from __future__ import annotations
 

@@ -326,7 +326,10 @@ def _composed(work: Work, statement: str, told: Mapping[str, Any]) -> Rows:
 
 def _made(work: Work, shape: Shape, statement: str, told: Mapping[str, Any]) -> Rows:
     """Make those that are not there; say how many bear their marks now."""
-    names = [each.partition(" = ")[0][2:].strip("`") for each in statement.partition("ON CREATE SET ")[2].partition(" WITH ")[0].split(", ")]
+    names = [
+        each.partition(" = ")[0][2:].strip("`")
+        for each in statement.partition("ON CREATE SET ")[2].partition(" WITH ")[0].split(", ")
+    ]
     made = 0
     for key, start, end, *values in told["rows"]:
         ends = zip(shape.end_labels, (start, end), strict=True) if shape.ends else ()

@@ -61,7 +61,13 @@ class GraphStage(Stage):
         self.settings = settings
         graph: Any = self.graph
         self.peer = Neo4jPeer(
-            "graph", Bolt("graph", "bolt://graph.test", "neo4j", lambda: graph), "things", entities, self.functions_clock, self.sleep, self.back
+            "graph",
+            Bolt("graph", "bolt://graph.test", "neo4j", lambda: graph),
+            "things",
+            entities,
+            self.functions_clock,
+            self.sleep,
+            self.back,
         )
         self.django = replace(self.django, entities=ENTITIES)
         self.pair = Pair(

@@ -137,8 +137,12 @@ def _found(stage: PolledStage, excused: set[str]) -> Found:
         both |= mine & theirs
         alone = key in excused or (stage.kind.inactive and key not in there)
         one |= mine | theirs if alone else set()
-    conflicts = {(ANY, name, text) for row in stage.rows("sync_conflicts").values() for side in SIDES
-                 for _, name, text in _lies_in(row, side)}
+    conflicts = {
+        (ANY, name, text)
+        for row in stage.rows("sync_conflicts").values()
+        for side in SIDES
+        for _, name, text in _lies_in(row, side)
+    }
     return Found(both, one, conflicts, _in_letters(stage), set(), set(), set(), set())
 
 

@@ -47,9 +47,7 @@ class ByValue(Ledger):
     def of(self, record: RecordId, name: str, value: Any) -> Write | None:
         return super().of(ANY, name, value)
 
-    def wrote(
-        self, record: RecordId, before: Any, fields: Mapping[str, Any], unseen: Iterable[str], blind: bool = False
-    ) -> None:
+    def wrote(self, record: RecordId, before: Any, fields: Mapping[str, Any], unseen: Iterable[str], blind: bool = False) -> None:
         super().wrote(ANY, before, fields, unseen, blind)
 
 

@@ -8,6 +8,7 @@ KEEP ?=
 SEED ?=
 N ?=
 CHOICES ?=
+WORLD ?=
 BENCH ?=
 ONLY ?=
 SIMULATION := PYTHONPATH=tests $(PY) -m simulation
@@ -44,7 +45,7 @@ test: lint  ## everything: also what needs the emulator and servers
 	$(PY) -m pytest -q -n 2 --dist loadfile tests
 
 simulate: venv  ## many seeded schedules of faults against the whole engine; SEED= and N= choose which, CHOICES= one
-	@$(SIMULATION) $(if $(SEED),--seed=$(SEED)) $(if $(N),--number=$(N)) $(if $(CHOICES),--choices=$(CHOICES))
+	@$(SIMULATION) $(if $(WORLD),--world=$(WORLD)) $(if $(SEED),--seed=$(SEED)) $(if $(N),--number=$(N)) $(if $(CHOICES),--choices=$(CHOICES))
 
 simulate-selftest: venv  ## plant each known bug and say after how many seeds the simulation finds it
 	@$(SIMULATION).selftest

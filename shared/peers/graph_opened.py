@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.canonical import fingerprint
 from shared.errors import TerminalRecord
 from shared.index import Held, adopt
-from shared.model import Action, Change, Conflict, Outcome, Problem, RecordId, Result, Version, stamp_after
+from shared.model import Action, Change, Conflict, Outcome, Problem, RecordId, Result, Stamp, Version, stamp_after
 from shared.naming import state_id
 from shared.peers import graph_notes as notes
 from shared.peers.bolt import Contended, Transaction
@@ -34,6 +36,8 @@ class Kept:
     touched: bool = False
     live: bool = False
     reported: dict[str, Conflict] = field(default_factory=dict)
+    asked_over: Mapping[str, Stamp] = field(default_factory=dict)
+    """The stamps over which a delete was asked for by hand, where it has to wait."""
 
 
 class Opened:
@@ -111,29 +115,36 @@ class Opened:
         """Adopt what is unseen in the records, deletes that were asked for among it."""
         for each in self.kept.values():
             if self._is_unseen(each):
-                change, each.version = adopt(each.record, each.held, self._when(), self.origin, self._names(each), "")
+                change, each.version = adopt(each.record, each.held, self._when(each), self.origin, self._names(each), "")
                 self._enqueue(change)
                 self._settle(each)
             else:
                 each.version = each.held.version()
                 if each.live and each.lying and not self.shapes[each.record.entity].fits(each.record, each.lying, each.version):
                     self._settle(each)
-            if each.live and each.lying and each.lying.marked and each.record not in self.tied:
-                self._delete(each)
+            if each.live and each.lying and each.lying.marked:
+                self._wait(each) if each.record in self.tied else self._delete(each)
 
     def _is_unseen(self, each: Kept) -> bool:
         return each.live and (not each.held.index or bool(each.held.unseen()))
 
-    def _when(self) -> datetime:
-        return self.now if self.queueing else LONG_AGO
+    def _when(self, each: Kept) -> datetime:
+        return self.now if self.queueing else long_ago(each.held)
 
     def _names(self, each: Kept) -> tuple[str, ...]:
         return self.shapes[each.record.entity].entity.names
 
+    def _wait(self, each: Kept) -> None:
+        """Note what was held when a delete was asked for that has to wait: what comes in meanwhile was not seen by who asked."""
+        if each.lying and not each.lying.asked_over:
+            each.asked_over = _stamps(each.version)
+            self._settle(each)
+
     def _delete(self, each: Kept) -> None:
-        stamps = {name: value.stamp for name, value in each.version.fields.items()}
-        stamp = stamp_after(self._when(), self.origin, list(stamps.values()))
-        self._enqueue(Change("", each.record, Action.DELETE, deleted=stamp, deleted_base=stamps))
+        stamps = _stamps(each.version)
+        stamp = stamp_after(self._when(each), self.origin, list(stamps.values()))
+        seen = (each.lying.asked_over if each.lying else {}) or stamps
+        self._enqueue(Change("", each.record, Action.DELETE, deleted=stamp, deleted_base=seen))
         each.version = Version(each.version.fields, stamp)
         self._settle(each)
 
@@ -145,7 +156,7 @@ class Opened:
         """Note a version to be held; TerminalRecord if the graph cannot hold it."""
         shape = self.shapes[each.record.entity]
         live = each.version.deleted is None
-        properties = shape.properties(each.record, each.version, each.held) if live else None
+        properties = shape.properties(each.record, each.version, each.held) | _asked(each) if live else None
         each.properties, each.live, each.touched = properties, live, True
 
     # Applying
@@ -232,6 +243,23 @@ class Opened:
             self.ask(notes.KEEP_TOMBSTONES, rows=rows)
         if places:
             self.ask(notes.DROP_TOMBSTONES, places=places)
+
+
+def long_ago(held: Held) -> datetime:
+    """Return when something counts as made by hand that nobody carries: before all else, and each for itself, since a conflict is
+    named after its stamps."""
+    return LONG_AGO + timedelta(microseconds=int(fingerprint(dict(held.values or {}))[:10], 16))
+
+
+def _stamps(version: Version) -> dict[str, Stamp]:
+    return {name: value.stamp for name, value in version.fields.items()}
+
+
+def _asked(each: Kept) -> dict[str, str | None]:
+    """Return what is to be noted of a delete that waits; nothing more once nobody asks for it any more."""
+    if each.asked_over:
+        return {"_asked": json.dumps(dict(each.asked_over))}
+    return {"_asked": None} if each.lying and each.lying.asked_over and not each.lying.marked else {}
 
 
 def _moved(shape: Shape, each: Kept) -> bool:

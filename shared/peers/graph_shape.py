@@ -2,7 +2,7 @@
 
 A node has the entity's label, a relationship its type; both have `key` (and `tenant`), the synced fields, and `_sync`, the
 index as JSON (`{"name": "stamp|fingerprint"}`), beside `_hash` and `_bucket`. Somebody who wants a record deleted on both
-sides sets `_delete` to true: that something is not there says nothing.
+sides sets `_delete` to true: that something is not there says nothing. While that has to wait, `_asked` holds the stamps then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shared.canonical import bucket_of, same
 from shared.errors import TerminalRecord
 from shared.index import Entry, Held, index_of
 from shared.mapping import Entity
-from shared.model import Json, Record, RecordId, Version, parse_stamp
+from shared.model import Json, Record, RecordId, Stamp, Version, parse_stamp
 from shared.peers.graph_values import from_property, to_property
 
 PLACE = ("key", "start", "end")
@@ -48,6 +48,14 @@ class Lying:
     def marked(self) -> bool:
         """Whether somebody asked for it to be deleted."""
         return self.properties.get("_delete") is True
+
+    @property
+    def asked_over(self) -> dict[str, Stamp]:
+        """The stamps over which that was asked for, noted while it has to wait; nothing where somebody wrote something else."""
+        try:
+            return {name: parse_stamp(stamp) for name, stamp in json.loads(self.properties["_asked"]).items()}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return {}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from shared.peers import graph_notes as notes
 from shared.peers.ahead import put_off
 from shared.peers.bolt import Bolt, Declined, Transaction
 from shared.peers.graph_notes import Grave, place_of
-from shared.peers.graph_opened import LONG_AGO, Kept, Opened
+from shared.peers.graph_opened import Kept, Opened, long_ago
 from shared.peers.graph_queue import GraphQueue
 from shared.peers.graph_shape import Lying, Shape
 from shared.policy import Mode
@@ -138,7 +138,7 @@ class Neo4jPeer(GraphQueue):
         opened.open(ids, writing=False)
         for id, each in opened.kept.items():
             unseen = each.live and (not each.held.index or each.held.unseen())
-            when = self.now() if self.back else LONG_AGO
+            when = self.now() if self.back else long_ago(each.held)
             names = self.shapes[id.entity].entity.names
             each.version = adopt(id, each.held, when, self.name, names, "")[1] if unseen else each.held.version()
         return opened.kept

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 from simulation.choices import schedule_of
-from simulation.schedule import play
+from simulation.worlds import WORLDS, shared_out
 
 CHUNK = 250
 PROGRESS = 10_000
@@ -21,7 +21,7 @@ PROGRESS = 10_000
 
 @dataclass
 class Totals:
-    """What many schedules came to. `failures` are by seed; `seconds` are of processor time, all processes together."""
+    """What many schedules came to. `failures` are by world and seed; `seconds` are of processor time, all processes together."""
 
     schedules: int = 0
     seconds: float = 0.0
@@ -31,7 +31,7 @@ class Totals:
     letters: int = 0
     injected: Counter[str] = field(default_factory=Counter)
     fates: Counter[str] = field(default_factory=Counter)
-    failures: dict[int, str] = field(default_factory=dict)
+    failures: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def add(self, other: Totals) -> None:
         """Add the figures of another part to these."""
@@ -42,13 +42,13 @@ class Totals:
         self.failures |= other.failures
 
 
-def part(seeds: range) -> Totals:
-    """Play these seeds, one after the other."""
+def part(world: str, seeds: range) -> Totals:
+    """Play these seeds in a world, one after the other."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     totals, began = Totals(), time.process_time()
     for seed in seeds:
-        ended = play(schedule_of(seed))
+        ended = WORLDS[world](schedule_of(seed), None)
         totals.schedules += 1
         totals.calls += ended.calls
         totals.runs += ended.runs
@@ -58,15 +58,22 @@ def part(seeds: range) -> Totals:
             totals.conflicts += ended.books.conflicts
             totals.letters += ended.books.letters
         if ended.failure is not None:
-            totals.failures[seed] = ended.failure
+            totals.failures[world, seed] = ended.failure
     totals.seconds = time.process_time() - began
     return totals
 
 
-def batch(first: int, number: int, say: Callable[[str], None] = lambda _: None) -> Totals:
-    """Play `number` seeds from `first` on; `say` is told how far it has come, every ten thousand schedules."""
+def batch(first: int, number: int, say: Callable[[str], None] = lambda _: None, world: str | None = None) -> Totals:
+    """Play `number` schedules, seeds from `first` on, in one world or shared out among all; `say` is told how far it has come,
+    every ten thousand schedules."""
     totals = Totals()
-    for each in _parts([range(start, min(start + CHUNK, first + number)) for start in range(first, first + number, CHUNK)]):
+    shares = {world: number} if world else shared_out(number)
+    chunks = [
+        (name, range(start, min(start + CHUNK, first + share)))
+        for name, share in shares.items()
+        for start in range(first, first + share, CHUNK)
+    ]
+    for each in _parts(chunks):
         said = totals.schedules // PROGRESS
         totals.add(each)
         if totals.schedules // PROGRESS > said and totals.schedules < number:
@@ -85,12 +92,12 @@ def faults(totals: Totals) -> int:
     return sum(count for kind, count in totals.injected.items() if kind != "steps")
 
 
-def _parts(chunks: list[range]) -> Iterator[Totals]:
+def _parts(chunks: list[tuple[str, range]]) -> Iterator[Totals]:
     if len(chunks) < 2:
-        yield from map(part, chunks)
+        yield from (part(*each) for each in chunks)
         return
     with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn")) as pool:
-        yield from pool.map(part, chunks)
+        yield from pool.map(part, *zip(*chunks, strict=True))
 
 
 def lines(totals: Totals) -> Iterable[str]:

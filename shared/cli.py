@@ -64,6 +64,7 @@ Entities = Annotated[
 Direction = Annotated[str | None, typer.Option("--direction", help="One way only, such as django_to_firestore.")]
 Keys = Annotated[list[str] | None, typer.Option("--key", help="Only this record of the one --entity; may be repeated.")]
 Quick = Annotated[bool, typer.Option("--quick", help="By digests: a billed read for a thousand records; misses lost triggers.")]
+Batch = Annotated[int | None, typer.Option("--batch-size", min=1, max=1000, help="So many records at a time.")]
 Restart = Annotated[bool, typer.Option("--restart", help="From the first record, even if an earlier one was cut off.")]
 Report = Annotated[bool, typer.Option("--report", help="Only count what differs; mend nothing.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and what it would cost. Writes nothing.")]
@@ -144,6 +145,7 @@ def reconcile(
     tenant: Tenant = None,
     key: Keys = None,
     quick: Quick = False,
+    batch_size: Batch = None,
     restart: Restart = False,
     report: Report = False,
     dry_run: DryRun = False,
@@ -158,6 +160,7 @@ def reconcile(
     """
     asked: dict[str, Any] = {"pair": pair, "entities": entity, "tenant": tenant, "dry_run": dry_run, "keys": key or None}
     asked |= {"mode": "quick" if quick else "full", "restart": restart, "repair": not report}
+    asked["batch_size"] = batch_size
     asked |= {"max_changes": max_changes, "max_billed": max_billed, "allow_mass_delete": allow_mass_delete}
     run_pairs(service.reconcile_asked, service.ReconcileRequest, asked, as_json, bar("reconcile", lambda: None))
 

@@ -122,6 +122,8 @@ class Run:
     """Records with a change that must wait; what is known of them is not complete."""
     brakes: Brakes = field(init=False)
     quota_before: Counter[str] = field(init=False)
+    polled_at: datetime | None = None
+    """When all peers without a queue had been asked."""
     _meanwhile: Future[None] | None = None
     _spent: int = 0
     _dearest_step: int = 0
@@ -139,6 +141,7 @@ class Run:
                     raise error
                 self.report.tenants[tenant] = Failure(peer.name, str(error), isinstance(error, Transient))
                 self.log("tenant_failed", str(error), "WARNING", tenant=tenant, peer=peer.name)
+        self.polled_at = self.now()
 
     def way(self, source: Peer, target: Peer, scope: Scope) -> Way:
         """Return the way of the one entity in `scope` from a peer to the other."""
@@ -196,7 +199,8 @@ class Run:
         return self.report.stopped_by is None
 
     def _limit(self) -> Limit | None:
-        if self.now() - self.report.started_at >= self.pair.run_time:
+        # Asking is not counted: a tenant that was slow to answer takes no time from what the others have waiting.
+        if self.now() - (self.polled_at or self.report.started_at) >= self.pair.run_time:
             return "time"
         if self.order.max_changes is not None and self.report.moved >= self.order.max_changes:
             return "changes"

@@ -49,6 +49,8 @@ AT_ONCE = 2
 """Parts of a page: one waits for Firestore while the other is worked out."""
 BESIDE = 3
 """Steps of a run at once: two pages being applied, and one being fetched or acknowledged."""
+ASKED_AT_ONCE = 8
+"""Tenants of a polled system at once: a slow one lets no other wait."""
 CERTIFICATE_SECONDS = 5
 """How long to wait for Google's certificates."""
 
@@ -307,7 +309,8 @@ def _peer(name: str, pair: str) -> Peer:
         habits = Habits(timedelta(hours=spec.full_hours), spec.missing_polls, every=spec.every)
         if isinstance(spec, BakalariSpec):
             habits = replace(habits, inactive="active", most_missing=spec.most_missing)
-        return PolledPeer(_system(name), documents(), pair, entities, now, habits)
+        asking = partial(ThreadPoolExecutor, ASKED_AT_ONCE, "poll")
+        return PolledPeer(_system(name), documents(), pair, entities, now, habits, asking)
     if isinstance(spec, Neo4jSpec):
         return _graph(name, spec, pair, entities)
     return FirestorePeer(name, documents(), pair, entities, now, time.sleep, ThreadPoolExecutor(AT_ONCE, "apply"))

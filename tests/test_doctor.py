@@ -22,7 +22,7 @@ from local.bundle import ROOT
 from scheduler.deployment import state
 from shared import wiring
 from shared.config import parse
-from shared.doctor import deployed, files, machine, models, queues, reaching
+from shared.doctor import deployed, examination, files, machine, models, queues, reaching
 from shared.doctor.deployed import Deployed
 from shared.doctor.finding import State
 from shared.errors import TerminalBatch, Transient
@@ -81,6 +81,40 @@ def test_an_entity_without_a_tracker_is_named() -> None:
     assert [each.state for each in files.trackers(MAIN, list(ENTITIES))] == [State.OK]
     [found] = files.trackers(MAIN, [*ENTITIES, "book"])
     assert (found.state, "no track_book_changes" in found.message) == (State.FAILED, True)
+
+
+EXAMPLES = {
+    # which example, whose edits in Firestore are carried somewhere, a secret that it needs
+    "bakalari.yaml": (set(), "school-north"),
+    "agents.yaml": ({"submission", "review"}, "ojs-summit"),
+    "ojs.yaml": (set(), "ojs-summit-events"),
+}
+
+
+@pytest.mark.parametrize("name, tracked, secret", [(name, *each) for name, each in EXAMPLES.items()], ids=EXAMPLES)
+def test_only_what_is_carried_from_firestore_needs_a_tracker_and_all_secrets_are_looked_at(
+    name: str, tracked: set[str], secret: str
+) -> None:
+    urls = {f"OJS_{version}_URL": "http://x" for version in (33, 34, 35, 36)} | dict.fromkeys(
+        ("SCHOOL_NORTH_URL", "SCHOOL_SOUTH_URL"), "http://x"
+    )
+    settings = parse((ROOT / "examples" / name).read_text(encoding="utf-8"), name, ENVIRONMENT | urls)
+    assert set(examination._tracked(settings)) == tracked
+    assert secret in examination._secrets(settings)
+    lacking = [each for each in files.trackers("", sorted(tracked)) if each.state is State.FAILED]
+    assert len(lacking) == len(tracked)
+
+
+def test_each_tenant_of_a_polled_side_is_a_line_of_its_own() -> None:
+    class Journals:
+        def greet(self, tenant: str) -> str:
+            if tenant == "quarry":
+                raise TerminalBatch("the token is wrong")
+            return "OJS 3.6"
+
+    good, bad = reaching.tenants("ojs", Journals(), ["summit", "quarry"])
+    assert (good.state, good.message) == (State.OK, "ojs: summit: OJS 3.6")
+    assert (bad.state, bad.message) == (State.FAILED, "the token is wrong")
 
 
 def test_the_projects_own_rules_are_in_order_and_holes_are_named() -> None:

@@ -468,3 +468,24 @@ def test_a_review_that_is_handed_in_arrives_with_what_the_version_tells(press: C
     held = made.held("review", "summit", f"3-{review['id']}")
     assert held is not None
     assert (held["verdict"], held["confidential_comments"]) == ("approved", "<p>Really fine.</p>")
+
+
+WRONG: dict[str, tuple[Callable[[Press], None], str]] = {
+    # what is wrong with quarry, what the run's report says of it and of no other
+    "a server that is down": (
+        lambda made: setattr(made.journals["3.5"].trouble, "down", True),
+        "is OJS up and the address right",
+    ),
+    "a wrong key": (lambda made: made.tokens.update(quarry="mistaken"), "the token is wrong"),
+}
+
+
+@pytest.mark.parametrize("spoil, said", WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_one_journal_is_said_of_that_one_alone(press: Callable[..., Press], spoil: Any, said: str):
+    made = press("3.5", "3.6")
+    spoil(made)
+    made.restart()
+    report = made.run()
+    assert set(report.tenants) == {"quarry"}
+    assert said in report.tenants["quarry"].message
+    assert (made.count("submission", "quarry"), made.count("submission", "summit")) == (0, 3)

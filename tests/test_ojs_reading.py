@@ -379,3 +379,12 @@ def _ticking(step: timedelta = timedelta(seconds=1)):
         return moment[0]
 
     return tick
+
+
+def test_trap_5_nothing_tells_of_a_change_so_a_poll_alone_finds_it(any_version: Desk):
+    """Nothing that comes from OJS is waited for: an edit is in the next poll, whoever made it."""
+    since = any_version.poll("submission").last.checkpoint
+    row = any_version.submissions()[0]
+    any_version.site.edit_publication(any_version.site.current(row), {"pages": "5-6"})
+    found = any_version.poll("submission", since)
+    assert found.fields(str(row["id"]))["pages"] == "5-6"

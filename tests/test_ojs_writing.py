@@ -179,3 +179,10 @@ def test_trap_4_what_ojs_has_no_way_to_write_is_refused(any_version: Desk, entit
         any_version.system.write(any_version.journal.path, entity, "1", {}, "1")
     assert raised.value.code == "read-only"
     assert any_version.journal.calls == []
+
+
+def test_trap_4_4_a_draft_is_filled_in_and_never_finished_for_its_authors(since_3_4: Desk):
+    made = since_3_4.write(None, title={"en": "On wind"}, submitted=True)
+    [row] = [each for each in since_3_4.submissions() if str(each["id"]) == made.external]
+    assert row["submissionProgress"], "finishing it is what sends e-mail, and people do that"
+    assert made.fields["submitted"] is False

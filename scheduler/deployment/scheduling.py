@@ -1,7 +1,7 @@
 """The queue of Cloud Tasks and the jobs of scheduler/jobs.yaml."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +34,11 @@ class Job:
     body: str | None
 
 
-def jobs(content: Any, functions: Mapping[str, str], pairs: Mapping[str, Any], kinds: Collection[str] = ()) -> Iterator[Job]:
+def jobs(
+    content: Any, functions: Mapping[str, str], pairs: Mapping[str, Any], kinds: Mapping[str, str] | None = None
+) -> Iterator[Job]:
     """Yield each job of jobs.yaml, or of each pair; a pair's own schedule, where it has one, goes before the job's. A job for a
-    kind of peers is one only if that is among `kinds`.
+    kind of peers is one only if a peer is of that kind, and of those pairs alone that have one; `kinds` are the peers' own.
 
     Raises DeployError if a job is incomplete, calls what is no function, or has a name that deploy.sh would not know again.
     """
@@ -44,13 +46,15 @@ def jobs(content: Any, functions: Mapping[str, str], pairs: Mapping[str, Any], k
         missing = [name for name in FIELDS if name not in job]
         if missing:
             raise DeployError(f"scheduler/jobs.yaml: the job {job.get('name', '?')} lacks {', '.join(missing)}")
-        if "for_kind" in job and job["for_kind"] not in kinds:
+        wanted = {peer for peer, kind in (kinds or {}).items() if kind == job.get("for_kind")}
+        if "for_kind" in job and not wanted:
             continue
         if job["function"] not in functions:
             raise DeployError(f"scheduler/jobs.yaml: {job['name']} calls {job['function']}, which is no function")
         if not str(job["name"]).startswith(PREFIX):
             raise DeployError(f"scheduler/jobs.yaml: {job['name']} must begin with {PREFIX}")
-        for pair, spec in pairs.items() if job.get("per_pair") else [("", {})]:
+        chosen = [each for each in pairs.items() if "for_kind" not in job or wanted & {each[1]["left"], each[1]["right"]}]
+        for pair, spec in chosen if job.get("per_pair") else [("", {})]:
             yield _job(job, pair, (spec.get("schedule") or {}) if job.get("own_schedule") else {})
 
 
@@ -70,7 +74,7 @@ def _job(job: Mapping[str, Any], pair: str, own: Mapping[str, str]) -> Job:
 
 def wanted(settings: Settings) -> list[Job]:
     """Return the jobs that are to be there."""
-    kinds = {peer.get("kind") for peer in settings.sync.get("peers", {}).values()}
+    kinds = {name: peer.get("kind") for name, peer in settings.sync.get("peers", {}).items()}
     return list(jobs(yaml.safe_load(JOBS.read_text(encoding="utf-8")), settings.kinds, settings.sync["pairs"], kinds))
 
 

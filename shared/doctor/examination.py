@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from shared import wiring
 from shared.config import Settings
@@ -14,9 +15,11 @@ from shared.doctor.finding import Finding, State, failed, ok, skipped, tried
 from shared.errors import ConfigError, SyncError
 from shared.health import pair_health
 from shared.peers.base import Peer
+from shared.peers.polled import PolledPeer
 from shared.peers.rest_queue import RestQueue
+from shared.peers.system import Greeter
 from shared.run import Pair
-from shared.specs.base import SECRET, FirestoreSpec, RestQueueSpec
+from shared.specs.base import SECRET, FirestoreSpec, PolledSpec
 
 OWN_SECRETS = ("operator-token", "log-key")
 Look = Callable[[str], Deployed]
@@ -41,10 +44,16 @@ def examined(look: Look) -> Iterator[Finding]:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    named = [
-        name for spec in settings.peers.values() if isinstance(spec, RestQueueSpec) for name in (spec.token, spec.signing_key)
-    ]
-    return list(dict.fromkeys([*(name.removeprefix(SECRET) for name in named if name), *OWN_SECRETS]))
+    named = [name for spec in settings.peers.values() for name in _named(spec.model_dump())]
+    return list(dict.fromkeys([*named, *OWN_SECRETS]))
+
+
+def _named(part: Any) -> Iterator[str]:
+    """Yield the secrets that a part of sync.yaml names."""
+    if isinstance(part, dict):
+        yield from (name for each in part.values() for name in _named(each))
+    elif isinstance(part, str) and part.startswith(SECRET):
+        yield part.removeprefix(SECRET)
 
 
 def _sides(settings: Settings) -> Iterator[Finding]:
@@ -65,13 +74,16 @@ def _sides(settings: Settings) -> Iterator[Finding]:
 
 def _side(peer: Peer, pair: Pair, settings: Settings) -> Iterator[Finding]:
     apart = settings.pairs[pair.name].health.clock_seconds
+    if isinstance(peer, PolledPeer) and isinstance(peer.system, Greeter):
+        asked = dict.fromkeys(tenant for each in pair.tenants.values() for tenant in each)
+        yield from reaching.tenants(peer.name, peer.system, asked)
     backend = reaching.once(peer) if isinstance(peer, RestQueue) else None
     cure = "is the address right, and is it running? what it answers tells the rest"
     found = list(tried(peer.name, lambda: reaching.answering(backend or peer, pair.scope, wiring.now, apart), cure))
     yield from found
     if backend is None or found[0].state is State.FAILED:
         return
-    entities = settings.pairs[pair.name].entities
+    entities = {name: each for name, each in settings.pairs[pair.name].entities.items() if not each.published}
     mend = "make a token there with the role sync: manage.py sync_token NAME --role sync"
     yield from tried("token", lambda: reaching.may_sync(backend, pair.scope), mend)
     yield from tried("signing", lambda: reaching.signed(backend, pair.scope), mend)
@@ -81,7 +93,7 @@ def _side(peer: Peer, pair: Pair, settings: Settings) -> Iterator[Finding]:
 def _files(root: Path, settings: Settings) -> Iterator[Finding]:
     main, rules = root / "functions" / "main.py", root / "firestore.rules"
     if main.is_file():
-        yield from files.trackers(main.read_text(encoding="utf-8"), list(_collections(settings)))
+        yield from files.trackers(main.read_text(encoding="utf-8"), list(_tracked(settings)))
     else:
         yield skipped("trackers", f"there is no functions/main.py beside {wiring.config_path().name}")
     if rules.is_file():
@@ -97,8 +109,15 @@ def _collections(settings: Settings) -> dict[str, str]:
     return {name: spec.collection for pair in pairs for name, spec in pair.entities.items()}
 
 
+def _tracked(settings: Settings) -> dict[str, str]:
+    """Return the collection of each entity whose edits in Firestore are carried somewhere."""
+    deaf = {name for name, spec in settings.peers.items() if isinstance(spec, PolledSpec) and not spec.takes_changes}
+    heard = {name: pair for name, pair in settings.pairs.items() if not deaf & {pair.left, pair.right}}
+    return _collections(settings.model_copy(update={"pairs": heard}))
+
+
 def _patterns(settings: Settings) -> dict[str, str]:
-    return {f"track_{name}_changes": f"{path}/{{id}}" for name, path in _collections(settings).items()}
+    return {f"track_{name}_changes": f"{path}/{{id}}" for name, path in _tracked(settings).items()}
 
 
 def _in_force(root: Path, settings: Settings, look: Look) -> Iterator[Finding]:

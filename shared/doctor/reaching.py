@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
-from shared.doctor.finding import Finding, failed, ok, skipped, warning
+from shared.doctor.finding import Finding, failed, ok, skipped, tried, warning
 from shared.errors import SyncError, TerminalBatch, Transient
 from shared.model import Scope
 from shared.peers.base import Peer
 from shared.peers.rest_queue import RestQueue
+from shared.peers.system import Greeter
 from shared.retry import Backoff
 
 
@@ -41,6 +43,17 @@ def answering(peer: Peer, scope: Scope, now: Callable[[], datetime], apart: floa
         yield warning("clocks", f"{peer.name} is {off:+.0f} s off ours; {apart:.0f} s are let pass", cure)
     else:
         yield ok("clocks", f"{peer.name} and this machine agree within {max(1, round(abs(off)))} s")
+
+
+def tenants(peer: str, system: Greeter, named: Iterable[str]) -> Iterator[Finding]:
+    """Yield of each tenant of a polled side whether it is the right one and lets us in; what is wrong says what to do."""
+    for tenant in named:
+        cure = "that says what to mend; every other tenant is synced meanwhile"
+        yield from tried("tenants", partial(_greeted, peer, system, tenant), cure)
+
+
+def _greeted(peer: str, system: Greeter, tenant: str) -> Iterator[Finding]:
+    yield ok("tenants", f"{peer}: {tenant}: {system.greet(tenant)}")
 
 
 def may_sync(backend: RestQueue, scope: Scope) -> Iterator[Finding]:

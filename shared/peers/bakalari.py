@@ -55,6 +55,13 @@ class Bakalari:
         self.name, self.makers, self.now = name, schools, now
         self.schools: dict[str, School] = {}
 
+    def greet(self, tenant: str) -> str:
+        """Return how many accounts a school has let in: all of them."""
+        accounts = self._school(tenant).accounts
+        for each in accounts:
+            each.get("user")
+        return f"{len(accounts)} account(s) let in"
+
     def poll(self, tenant: str | None, entity: str, since: str | None) -> Iterator[Poll]:
         """Yield all that the school's accounts see. Complete only if all could be asked, lessons are shown, and it is not
         summer: in holidays there is nothing, and after the year's end less and less."""

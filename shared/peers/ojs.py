@@ -42,6 +42,12 @@ class Ojs:
             raise Transient(f"journal {tenant!r} is not to be asked now: sync.yaml switches it off, or does not name it")
         return self._readers[tenant]
 
+    def greet(self, tenant: str) -> str:
+        """Return the version of a journal that is the right one and lets us in."""
+        reader = self.reader(tenant)
+        reader.context()
+        return f"OJS {reader.version}"
+
     def poll(self, tenant: str | None, entity: str, since: str | None) -> Iterator[Poll]:
         """Yield what a journal shows of an entity: of what has a clock, what moved since the checkpoint; else everything."""
         return _POLLS[entity](self.reader(tenant), since)

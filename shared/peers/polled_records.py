@@ -8,6 +8,7 @@ reference is still the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from shared.model import (
     stamp_time,
 )
 from shared.naming import state_id
+from shared.overlap import Inline
 from shared.peers.documents import Contended, Documents, Snapshot, Write
 from shared.peers.layout import Layout
 from shared.peers.queue import FirestoreQueue
@@ -73,7 +75,8 @@ class Adopted:
 
 
 class PolledRecords(FirestoreQueue):
-    """One pair's records at a system. `now` is the instance's clock, which stamps what the system gives no time of."""
+    """One pair's records at a system. `now` is the instance's clock, which stamps what the system gives no time of; `beside`
+    makes what asks several tenants at once."""
 
     def __init__(
         self,
@@ -83,8 +86,10 @@ class PolledRecords(FirestoreQueue):
         entities: Sequence[Entity],
         now: Callable[[], datetime],
         habits: Habits | None = None,
+        beside: Callable[[], Executor] = Inline,
     ) -> None:
         self.system, self.documents, self.pair, self.now, self.habits = system, documents, pair, now, habits or Habits()
+        self.beside = beside
         self.name, self.queue_name = system.name, f"{pair}@{system.name}"
         self.shelf = Shelf(pair, system.name)
         self.layouts = {entity.name: Layout(self.queue_name, system.name, entity) for entity in entities}
@@ -99,18 +104,26 @@ class PolledRecords(FirestoreQueue):
 
     def poll(self, scope: Scope, tenants_of: Callable[[str], Sequence[str | None]]) -> dict[str | None, SyncError]:
         """Adopt what is new at the system and return what went wrong, by tenant. Entities come in their order; after a failure
-        no later one of that tenant is looked at, and every other tenant is."""
+        no later one of that tenant is looked at, and every other tenant is. Tenants are asked side by side: a slow one lets no
+        other wait."""
         tenants = dict.fromkeys(tenant for entity in scope.entities for tenant in tenants_of(entity))
-        troubles: dict[str | None, SyncError] = {}
         self.malformed = {}
-        for tenant in tenants:
-            try:
-                for entity in scope.entities:
-                    if tenant in tenants_of(entity) and (scope.tenant is not None or self._has_waited(tenant, entity)):
-                        self._poll(tenant, entity)
-            except SyncError as error:
-                troubles[tenant] = error
-        return troubles
+        with self.beside() as beside:
+            polls = {tenant: beside.submit(self._poll_tenant, tenant, scope, tenants_of) for tenant in tenants}
+        troubles = {tenant: poll.result() for tenant, poll in polls.items()}
+        return {tenant: error for tenant, error in troubles.items() if error}
+
+    def _poll_tenant(
+        self, tenant: str | None, scope: Scope, tenants_of: Callable[[str], Sequence[str | None]]
+    ) -> SyncError | None:
+        """Adopt what is new of one tenant, entity by entity, and return what went wrong, if anything did."""
+        try:
+            for entity in scope.entities:
+                if tenant in tenants_of(entity) and (scope.tenant is not None or self._has_waited(tenant, entity)):
+                    self._poll(tenant, entity)
+        except SyncError as error:
+            return error
+        return None
 
     def _has_waited(self, tenant: str | None, entity: str) -> bool:
         """Whether a run that names no tenant polls this one. Runs do not begin to the second: a little early is not too early."""

@@ -79,3 +79,12 @@ class Remover(Protocol):
     def remove(self, tenant: str | None, entity: str, external: str) -> None:
         """Delete the record; nothing to do if it is gone."""
         ...
+
+
+@runtime_checkable
+class Greeter(Protocol):
+    """A system whose tenants can each be asked whether they let us in, without reading any record."""
+
+    def greet(self, tenant: str) -> str:
+        """Return what the tenant says of itself, for people. Raises as the other calls do."""
+        ...

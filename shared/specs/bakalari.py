@@ -28,3 +28,4 @@ class BakalariSpec(PolledSpec):
     full_hours: float = Field(0, ge=0)
     most_missing: float = Field(0.2, gt=0, le=1)
     tenants_in: ClassVar[str | None] = "schools"
+    takes_changes: ClassVar[bool] = False

@@ -58,6 +58,8 @@ class PolledSpec(Part):
 
     tenants_in: ClassVar[str | None] = None
     """The setting that tells of each tenant how to ask it; None for a kind without any."""
+    takes_changes: ClassVar[bool] = True
+    """Whether anything is ever carried to such a system."""
 
     @property
     def silent(self) -> frozenset[str]:

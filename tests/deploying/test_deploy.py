@@ -357,5 +357,14 @@ def test_each_pair_is_called_for_itself_and_at_its_own_time():
         ("bothways-health", "0 * * * *", "Atlantic/Reykjavik", None),
     ]
     functions = {**FUNCTIONS, "ojs_health": "http"}
-    (more,) = [row for row in jobs(content, functions, own, {"ojs"}) if row not in rows]
+    (more,) = [row for row in jobs(content, functions, own, {"journals": "ojs"}) if row not in rows]
     assert (more.name, more.schedule, more.body) == ("bothways-ojs-health", "0 2 * * *", "{}")
+
+
+def test_a_graph_is_compared_hourly_and_no_other_pair_is():
+    content = yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())
+    sides = {"members": {"left": "django", "right": "firestore"}, "content": {"left": "django", "right": "graph"}}
+    kinds = {"django": "rest_queue", "firestore": "firestore", "graph": "neo4j"}
+    [found] = [row for row in jobs(content, FUNCTIONS, sides, kinds) if row.schedule == "40 * * * *"]
+    assert (found.name, found.function) == ("bothways-graph-content", "reconcile")
+    assert found.body == '{"pair": "content", "mode": "quick"}'

@@ -227,7 +227,11 @@ def test_the_real_gcloud_tells_what_is_deployed(tmp_path: Path, monkeypatch: pyt
     assert dict(held.trackers) == {"track_member_changes": "members/{id}", "sync_health": None}
     assert (list(held.inactive), held.rules) == (["sync_health"], RULES)
     assert held.indexes
-    assert (held.jobs["bothways-nightly-members"], held.jobs["bothways-health"], held.queue) == ("is paused", "is missing", "RUNNING")
+    assert (held.jobs["bothways-nightly-members"], held.jobs["bothways-health"], held.queue) == (
+        "is paused",
+        "is missing",
+        "RUNNING",
+    )
     assert {method for method, _, _ in google.calls} == {"GET"}
 
 

@@ -84,9 +84,6 @@ def test_with_the_functions_down_each_page_that_asks_them_says_so(opened: Opened
     members(world)
     page = opened("/", expected=502)
     with Site(Down(world.stack)) as site:  # type: ignore[arg-type]
-        page.goto(site.url)
-        page.get_by_role("radio", name="operator").check()
-        page.get_by_role("button", name="Sign in").click()
         page.goto(f"{site.url}/#{name}")
         expect(page.get_by_role("alert").first).to_contain_text("The functions do not answer. Nothing was lost")
         page.goto(f"{site.url}/#runs")

@@ -13,6 +13,7 @@ const ABOUT = 50;
 const STATES = {
   step: ["good", "in step"],
   typed: ["warn", "not saved yet"],
+  saving: ["busy", "being saved …"],
   sending: ["busy", "saved on this device"],
   saved: ["busy", "saved here"],
   waiting: ["busy", "waiting for the backend"],
@@ -93,7 +94,7 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 function stateOf(field, member, typed) {
   if (typed) return "typed";
   const sent = page.sent.get(draftKey(field));
-  if (sent?.pending) return link.fresh ? "saved" : "sending";
+  if (sent?.pending) return link.fresh ? "saving" : "sending";
   const has = (found, fieldsOf) => found?.rows.some((row) => field.name in (fieldsOf(row) || {}));
   if (page.conflicts?.rows.some((row) => row.field === field.name)) return "conflict";
   if (has(page.letters, (row) => row.change?.fields)) return "refused";

@@ -199,7 +199,7 @@ def test_the_queue_is_live_and_can_be_searched_by_key_on_both_sides(opened: Open
     page.get_by_label("Key").fill(ANNA)
     page.get_by_label("Entity").select_option("member")
     page.get_by_role("button", name="Show", exact=True).click()
-    page.get_by_role("link", name=ANNA, exact=True).click()
+    page.get_by_role("link", name=ANNA, exact=True).last.click()
     expect(page.locator("ol.timeline")).to_contain_text("rings in the evening")
 
 

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 import typer
+import yaml
 from rich.console import RenderableType
 from rich.text import Text
 
+from shared import wiring
 from shared.bar import busy
 from shared.cli import EXIT_CODES, Json, app
 from shared.doctor.deployed import Deployed
@@ -28,7 +30,7 @@ STYLES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "red", State
 def doctor(as_json: Json = False) -> None:
     """Check everything that a sync needs, and say what to do about what is not right.
 
-    Configuration, secrets, both sides, clocks, models, rules, triggers, indexes, versions, queues. Changes nothing.
+    Configuration, secrets, both sides, clocks, models, rules, triggers, indexes, jobs, versions, queues. Changes nothing.
     Exit code 1: something cannot work so; 3: there are warnings.
     """
     with working(as_json), busy("checking"):
@@ -56,6 +58,6 @@ def _look(project: str) -> Deployed:
     from scheduler.deployment.state import looked
 
     try:
-        return Deployed(**looked(project))
+        return Deployed(**looked(project, yaml.safe_load(wiring.config_path().read_text(encoding="utf-8"))))
     except DeployError as error:
         raise TerminalBatch(str(error)) from None

@@ -35,7 +35,7 @@ def ojs(
     """
     if health:
         _health(journal, as_json)
-    with working():
+    with working(as_json):
         asked = _asked(journal, kind, dry_run)
         if later:
             _ask_for(asked)
@@ -69,7 +69,7 @@ def _ask_for(asked: dict[str, Any]) -> None:
 
 
 def _health(journal: str | None, as_json: bool) -> None:
-    with working():
+    with working(as_json):
         body, status = journals.health_asked(journals.HealthRequest(journal=journal), new_call())
     show(body, as_json, _told)
     raise typer.Exit(0 if status == 200 else NEEDS_SOMEBODY)

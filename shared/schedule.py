@@ -11,9 +11,17 @@ from cronsim import CronSim
 from shared.config import Schedule
 
 
+def first_after(moment: datetime, schedule: Schedule) -> datetime:
+    """Return the time, in UTC, of the first planned run after a moment."""
+    return _planned(moment, schedule, 1)
+
+
 def second_after(moment: datetime, schedule: Schedule) -> datetime:
     """Return the time, in UTC, of the second planned run after a moment. Not twice a fixed interval: a schedule of working days
     has a weekend in it."""
-    planned = CronSim(schedule.cron, moment.astimezone(ZoneInfo(schedule.time_zone)))
-    *_, second = islice(planned, 2)
-    return second.astimezone(UTC)
+    return _planned(moment, schedule, 2)
+
+
+def _planned(moment: datetime, schedule: Schedule, number: int) -> datetime:
+    *_, last = islice(CronSim(schedule.cron, moment.astimezone(ZoneInfo(schedule.time_zone))), number)
+    return last.astimezone(UTC)

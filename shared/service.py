@@ -32,6 +32,7 @@ from shared.privacy import Erasure, Subject, erase
 from shared.report import Failure, Report
 from shared.resolve import resolve as decide
 from shared.run import Order, Pair
+from shared.schedule import first_after
 
 Answer = tuple[dict[str, Any], int]
 Text = Annotated[str, Field(min_length=1)]
@@ -313,10 +314,10 @@ def health(call: Call) -> Answer:
 
 
 def _described(name: str) -> dict[str, Any]:
-    """Return what a page must know of a pair: its schedule, and its entities with their tenants."""
+    """Return what a page must know of a pair: when it is to run next, and its entities with their tenants."""
     pair, spec = wiring.pairs()[name], wiring.settings().pairs[name]
     entities = {each: list(pair.tenants.get(each, ())) for each in pair.entities}
-    return {"schedule": spec.schedule.model_dump(), "entities": entities}
+    return {"next_run_at": instant(first_after(wiring.now(), spec.schedule)), "entities": entities}
 
 
 def replay(request: Request, call: Call) -> Answer:

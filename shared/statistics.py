@@ -15,13 +15,16 @@ from shared.timing import Taken, add_all, taken_from
 SHORTEST, STEP = 0.01, 1.1
 """Durations are counted by size: up to a hundredth of a second, and from there a tenth more each. So those of many days can be
 added up, and a percentile is told to within a tenth."""
+RECONCILED = "reconcile"
+"""Under which name the changes are counted that no queue knew of."""
 COUNTS = ("runs", "failed", "unfinished", "changes", "conflicts", "dead_letters", "quota_errors")
 
 
 @dataclass
 class Figures:
     """The runs of some days. A run that found nothing to do is recorded once an hour, and counted as one. `unfinished` ones
-    were cut off; `changes` were read from the queues, or repaired; `costs` are by currency."""
+    were cut off; `changes` were read from the queues, or repaired; `carried` are these by direction, and the repaired
+    ones under `reconcile`; `costs` are by currency."""
 
     runs: int = 0
     failed: int = 0
@@ -30,6 +33,7 @@ class Figures:
     conflicts: int = 0
     dead_letters: int = 0
     quota_errors: int = 0
+    carried: Counter[str] = field(default_factory=Counter)
     billed: Billed = field(default_factory=Billed)
     costs: Counter[str] = field(default_factory=Counter)
     durations: Counter[int] = field(default_factory=Counter)
@@ -42,6 +46,7 @@ class Figures:
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.billed = self.billed.plus(other.billed)
+        self.carried.update(other.carried)
         self.costs.update(other.costs)
         self.durations.update(other.durations)
         add_all(self.events, other.events)
@@ -61,16 +66,17 @@ class Figures:
         return None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as they are shown: counts, `success_rate`, two percentiles, `events`, `billed`, `cost`."""
+        """Return the figures as they are shown: counts, `carried`, `success_rate`, percentiles, `events`, `billed`, `cost`."""
         spent = {currency: round(amount, 6) for currency, amount in self.costs.items()}
         times = {"p50_seconds": self.percentile(0.5), "p95_seconds": self.percentile(0.95), "events": self._events()}
-        return self._counts() | {"success_rate": self.success_rate} | times | {"billed": _billed(self.billed), "cost": spent}
+        told = {"success_rate": self.success_rate, "carried": dict(self.carried)}
+        return self._counts() | told | times | {"billed": _billed(self.billed), "cost": spent}
 
     def as_kept(self) -> dict[str, Any]:
         """Return the figures as they are kept in Firestore."""
         sizes = {str(size): number for size, number in self.durations.items()}
         told = {"billed": _billed(self.billed), "costs": dict(self.costs), "durations": sizes, "events": self._events()}
-        return self._counts() | told
+        return self._counts() | told | {"carried": dict(self.carried)}
 
     def _events(self) -> dict[str, Any]:
         return {kind: each.as_json() for kind, each in self.events.items()}
@@ -84,6 +90,7 @@ def figures_of(kept: Mapping[str, Any]) -> Figures:
     figures = Figures(**{name: kept.get(name, 0) for name in COUNTS})
     figures.billed = Billed(**kept.get("billed", {}))
     figures.costs.update(kept.get("costs", {}))
+    figures.carried.update(kept.get("carried", {}))
     figures.events = taken_from(kept.get("events", {}))
     figures.durations.update({int(size): number for size, number in kept.get("durations", {}).items()})
     return figures
@@ -98,12 +105,13 @@ def _of_run(record: Mapping[str, Any]) -> Figures:
     result = record.get("result")
     if result is None:
         return Figures(runs=1, unfinished=1)
-    moved = sum(tally["read"] for tally in result["directions"].values())
-    repaired = sum(each.get("repaired", 0) for each in result.get("reconciled", {}).values())
+    carried = Counter({name: tally["read"] for name, tally in result["directions"].items()})
+    carried[RECONCILED] = sum(each.get("repaired", 0) for each in result.get("reconciled", {}).values())
     return Figures(
         runs=1,
         failed=int(record["status"] == "failed"),
-        changes=moved + repaired,
+        changes=carried.total(),
+        carried=+carried,
         conflicts=result["conflicts"],
         dead_letters=result["dead_letters"],
         quota_errors=sum(result.get("quota_errors", {}).values()),

@@ -127,6 +127,62 @@ def test_with_json_what_went_wrong_is_one_document_too() -> None:
     assert done.stderr.startswith("bothways: there is no pair 'nobody'")
 
 
+def as_a_process(*arguments: str, **env: str) -> tuple[int, str]:
+    """Run the program as a shell does, on no stack; return its exit code and all that it said."""
+    variables = os.environ | {"COLUMNS": "100"} | env
+    done = subprocess.run(
+        [str(ROOT / "bothways"), *arguments], env=variables, capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_every_command_of_the_program_has_its_help_and_refuses_an_option_that_there_is_not() -> None:
+    _, said = as_a_process("--help")
+    commands = [line.split()[0] for line in said.partition("Commands:")[2].splitlines() if re.match(r"  \w", line)]
+    assert sorted(commands) == sorted([*COMMANDS, "ojs"])
+    for name in commands:
+        code, said = as_a_process(name, "--help")
+        assert (code, "Usage: bothways" in said, "--json" in said, "Exit codes: 0" in said) == (0, True, True, True), name
+        code, said = as_a_process(name, "--jsn")
+        assert (code, "--json" in said or "Missing argument" in said, "Traceback" in said) == (2, True, False), (name, said)
+
+
+WITHOUT_A_STACK = {
+    # what is typed, its exit code, what is said: configuration first, then what cannot be reached
+    "no configuration": (["status"], {"SYNC_CONFIG": "/nowhere"}, 2, "cannot be read"),
+    "no journals": (["ojs"], {}, 2, "sync.yaml has no pair with an OJS"),
+    "no journals to ask for": (["ojs", "--health-check", "--journal", "x", "--json"], {}, 2, '"exit_code": 2'),
+    "a role that is misspelt": (["grant", "anna@example.is", "viewr"], {}, 2, "did you mean 'viewer'?"),
+    "a pair that is misspelt": (["statistics", "--pair", "membrs"], {}, 2, "did you mean 'members'?"),
+    "an entity that there is not": (["export", "membr", "1"], {}, 2, "there is no entity 'membr'"),
+    "an entity to erase that there is not": (["erase", "membr", "1"], {}, 2, "there is no entity 'membr'"),
+    "letters of an entity that there is not": (["dead-letters", "--entity", "membr"], {}, 2, "did you mean 'member'?"),
+    "conflicts of an entity that there is not": (["conflicts", "--entity", "membr"], {}, 2, "did you mean 'member'?"),
+}
+
+
+@pytest.mark.parametrize("arguments, env, code, said", WITHOUT_A_STACK.values(), ids=WITHOUT_A_STACK)
+def test_what_is_wrong_is_said_by_the_program_in_a_sentence(
+    arguments: list[str], env: dict[str, str], code: int, said: str
+) -> None:
+    found, output = as_a_process(*arguments, **env)
+    assert (found, said in output, "Traceback" in output) == (code, True, False), output
+
+
+SHELLS = {
+    # shell, how it asks, what its answer has in it for each command that fits
+    "zsh": ({"_TYPER_COMPLETE_ARGS": "bothways sta"}, ('"status"', '"statistics"')),
+    "fish": ({"_TYPER_COMPLETE_ARGS": "bothways sta", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}, ("status", "statistics")),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_other_shells_are_offered_the_commands_too(shell: str) -> None:
+    asked, offered = SHELLS[shell]
+    _, said = as_a_process(_BOTHWAYS_COMPLETE=f"complete_{shell}", **asked)
+    assert all(each in said for each in offered), said
+
+
 COMPLETED = {
     # what stands on the line, what the shell is offered
     "commands": ("bothways sta", {"status", "statistics"}),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from deploying.google import Google, serve
 from deploying.trees import PROJECT
 from deploying.trees import real as real_gcloud
@@ -19,7 +20,7 @@ from test_cli import Terminal, documents, terminal
 
 from local.backend import Backend
 from local.bundle import ROOT
-from scheduler.deployment import state
+from scheduler.deployment import scheduling, state
 from shared import wiring
 from shared.config import parse
 from shared.doctor import deployed, examination, files, machine, models, queues, reaching
@@ -32,6 +33,7 @@ from shared.peers.rest_queue import RestQueue
 __all__ = ["terminal"]
 ENVIRONMENT = {"DJANGO_URL": "http://x", "GOOGLE_CLOUD_PROJECT": "demo"}
 SETTINGS = parse((ROOT / "sync.yaml").read_text(encoding="utf-8"), "sync.yaml", ENVIRONMENT)
+SYNC = yaml.safe_load((ROOT / "sync.yaml").read_text(encoding="utf-8"))
 ENTITIES = SETTINGS.pairs["members"].entities
 MAIN = (ROOT / "functions" / "main.py").read_text(encoding="utf-8")
 RULES = (ROOT / "firestore.rules").read_text(encoding="utf-8")
@@ -176,6 +178,7 @@ def test_what_health_knows_is_a_warning_unless_another_check_tells_it() -> None:
     )
 
 
+EMPTY = Deployed({}, (), (), None, {}, None)
 WANTED = {"track_member_changes": "members/{id}"}
 DEPLOYED = {
     # what Google tells of the trackers, what is not active, what is said
@@ -188,15 +191,47 @@ DEPLOYED = {
 
 @pytest.mark.parametrize("trackers, inactive, said", DEPLOYED.values(), ids=DEPLOYED)
 def test_triggers_are_compared_with_sync_yaml(trackers: dict[str, str | None], inactive: tuple[str, ...], said: str) -> None:
-    [found] = deployed.triggers(Deployed(trackers, inactive, (), None), WANTED)
+    [found] = deployed.triggers(replace(EMPTY, trackers=trackers, inactive=inactive), WANTED)
     assert (said in found.message, found.state is State.OK) == (True, said.startswith("1 trackers"))
 
 
 def test_missing_indexes_and_local_functions_are_told() -> None:
-    assert deployed.indexes(Deployed({}, (), ("gcloud …",), None)).state is State.WARNING
-    assert deployed.indexes(Deployed({}, (), (), None)).state is State.OK
+    assert deployed.indexes(replace(EMPTY, indexes=("gcloud …",))).state is State.WARNING
+    assert deployed.indexes(EMPTY).state is State.OK
     assert deployed.local_triggers({"track_member_changes": "cloudevent"}, list(WANTED)).state is State.OK
     assert deployed.local_triggers({"track_member_changes": "http"}, list(WANTED)).state is State.FAILED
+
+
+def test_jobs_that_are_missing_paused_or_called_at_other_times_are_told() -> None:
+    jobs = scheduling.wanted(SYNC)
+    there = {each.name: {"state": "ENABLED", "schedule": each.schedule, "timeZone": each.time_zone} for each in jobs}
+    assert dict(scheduling.amiss(jobs, there)) == {}
+    [good] = deployed.jobs(EMPTY)
+    assert good.state is State.OK
+    del there["bothways-health"]
+    there["bothways-full-members"]["state"] = "PAUSED"
+    there["bothways-nightly-members"]["timeZone"] = "UTC"
+    found = {each.message: each for each in deployed.jobs(replace(EMPTY, jobs=dict(scheduling.amiss(jobs, there))))}
+    assert {each.state for each in found.values()} == {State.WARNING}
+    assert {message: each.cure for message, each in found.items()} == {
+        "bothways-health is missing": "./deploy.sh --only scheduler",
+        "bothways-full-members is paused": "./deploy.sh --resume",
+        "bothways-nightly-members runs at 30 3 * * * UTC, not at 30 3 * * * Atlantic/Reykjavik": "./deploy.sh --only scheduler",
+    }
+
+
+QUEUES = {
+    # its state, how it looks, what is said
+    "running": ("RUNNING", State.OK, "running"),
+    "paused": ("PAUSED", State.WARNING, "what is put there waits"),
+    "missing": (None, State.WARNING, "no queue of ours"),
+}
+
+
+@pytest.mark.parametrize("held, state, said", QUEUES.values(), ids=QUEUES)
+def test_the_task_queue_is_looked_at(held: str | None, state: State, said: str) -> None:
+    found = deployed.task_queue(replace(EMPTY, queue=held))
+    assert (found.state, said in found.message, bool(found.cure)) == (state, True, state is not State.OK)
 
 
 @pytest.mark.stack
@@ -215,13 +250,22 @@ def test_the_real_gcloud_tells_what_is_deployed(tmp_path: Path, monkeypatch: pyt
         google.resources[f"{place}/sync_health"] = {"name": f"{place}/sync_health", "state": "FAILED", "environment": "GEN_2"}
         google.resources[f"projects/{PROJECT}/releases/cloud.firestore"] = {"rulesetName": f"projects/{PROJECT}/rulesets/1"}
         google.resources[f"projects/{PROJECT}/rulesets/1"] = {"source": {"files": [{"content": RULES}]}}
-        held = Deployed(**state.looked(PROJECT))
+        place = f"projects/{PROJECT}/locations/europe-west1"
+        nightly = f"{place}/jobs/bothways-nightly-members"
+        google.resources[nightly] = {"name": nightly, "state": "PAUSED"}
+        google.resources[f"{place}/queues/bothways"] = {"name": f"{place}/queues/bothways", "state": "RUNNING"}
+        held = Deployed(**state.looked(PROJECT, SYNC))
     finally:
         server.shutdown()
         server.server_close()
     assert dict(held.trackers) == {"track_member_changes": "members/{id}", "sync_health": None}
     assert (list(held.inactive), held.rules) == (["sync_health"], RULES)
     assert held.indexes
+    assert (held.jobs["bothways-nightly-members"], held.jobs["bothways-health"], held.queue) == (
+        "is paused",
+        "is missing",
+        "RUNNING",
+    )
     assert {method for method, _, _ in google.calls} == {"GET"}
 
 
@@ -283,7 +327,7 @@ def test_a_stack_that_is_in_order_passes_and_is_not_changed(real: Real, terminal
     assert body["success"] is True
     good = {"python", "libraries", "configuration", "secrets", "django", "firestore", "clocks", "token", "signing", "contract"}
     good |= {"models", "queues", "trackers", "rules", "triggers"}
-    assert states(body) == {name: {"ok"} for name in good} | {"indexes": {"not checked"}}
+    assert states(body) == {name: {"ok"} for name in good} | {name: {"not checked"} for name in ("indexes", "jobs")}
     assert (documents(real), real.users.call("dump", entity="branch")) == before
 
 

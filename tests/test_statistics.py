@@ -63,7 +63,9 @@ def test_a_run_that_was_cut_off_is_one_that_did_not_go_through() -> None:
 def test_what_a_reconcile_mended_counts_as_changes() -> None:
     mended = record(changes=1)
     mended["result"]["reconciled"] = {"member": {"repaired": 4}, "branch": {"repaired": 0}}
-    assert figures_of_runs([mended]).changes == 5
+    figures = figures_of_runs([mended, record(changes=2)])
+    assert (figures.changes, figures.carried) == (7, {"a_to_b": 3, "reconcile": 4})
+    assert figures.as_json()["carried"] == {"a_to_b": 3, "reconcile": 4}
 
 
 def test_of_no_runs_there_is_no_rate_and_no_time() -> None:

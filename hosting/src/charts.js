@@ -17,9 +17,9 @@ export function chart(name, days, lines) {
   Object.assign(place, { days, lines });
   queueMicrotask(() => draw(place));
   const last = days.at(-1);
-  return html`<figure class="chart"><figcaption>${name}<span class="quiet"> · last: ${lines.map(([line, of]) => `${said(of(last))} ${line}`).join(", ")}</span></figcaption>
+  return html`<figure class="chart"><figcaption>${name}<span class="quiet"> · last: ${lines.map(([line, of], at) => html`${at ? ", " : ""}<span class="key key-${at + 1}"></span>${said(of(last))} ${line}`)}</span></figcaption>
     <div ${ref(place.box)} class="plot" aria-hidden="true"></div>
-    <details><summary>As a table</summary><div class="wide-table" tabindex="0" role="region" aria-label="${name}, as a table"><table><thead><tr><th scope="col">Day</th>${lines.map(([line]) => html`<th scope="col">${line}</th>`)}</tr></thead>
+    <details><summary>As a table</summary><div class="wide-table" tabindex="0" role="region" aria-label="${name}, as a table"><table><thead><tr><th scope="col">When</th>${lines.map(([line]) => html`<th scope="col">${line}</th>`)}</tr></thead>
       <tbody>${days.map((day) => html`<tr><th scope="row">${day.day}</th>${lines.map(([, of]) => html`<td>${said(of(day))}</td>`)}</tr>`)}</tbody></table></div></details></figure>`;
 }
 
@@ -34,7 +34,7 @@ function redraw() {
 
 function draw(place) {
   const box = place.box.value;
-  const shown = JSON.stringify(place.days.map((day) => place.lines.map(([, of]) => of(day))));
+  const shown = JSON.stringify(place.days.map((day) => [day.day, ...place.lines.map(([, of]) => of(day))]));
   if (!box?.isConnected || (shown === place.shown && box.firstChild)) return;
   place.shown = shown;
   box.replaceChildren();

@@ -20,7 +20,7 @@ const VIEWS = {
   record: ["Record", "operator", record],
   reconcile: ["Reconcile", "operator", reconcile],
 };
-let shown = { address: null, view: null };
+let shown = { address: null, session: null, view: null };
 
 function header(session) {
   if (!may(session, "viewer")) return nothing;
@@ -43,9 +43,9 @@ function content(session, update) {
   if (!may(session, role)) {
     return html`<h1>${title}</h1><p class="notice warn">This page shows people's values, so it needs the role <b>${role}</b>; yours is ${session.role}. An admin can give it to you.</p>`;
   }
-  if (shown.address !== location.hash) {
+  if (shown.address !== location.hash || shown.session !== session) { // whoever signs in anew has another token
     shown.view?.stop();
-    shown = { address: location.hash, view: view({ session, update, parts }) };
+    shown = { address: location.hash, session, view: view({ session, update, parts }) };
   }
   return html`<h1>${title}</h1>${shown.view.draw()}`;
 }

@@ -1,36 +1,45 @@
-// Figures by day, as sync_statistics keeps them, and today's from the runs themselves.
+// Figures by day, as sync_statistics keeps them, and today's from the runs themselves; or by month.
 
 const SHORTEST = 0.01; // durations are counted by size, each a tenth more than the one before (shared/statistics.py)
 const STEP = 1.1;
 
-/** Return [{day, changes, conflicts, dead_letters, p50, p95, cost, currency}], the earliest first. */
-export function daysOf(kept, runs, today) {
-  const days = kept.filter((each) => each.day !== today).map(ofDay);
+/** Return [{day, carried, conflicts, dead_letters, p50, p95, cost, currency}], the earliest first; `carried` is by direction. */
+export function daysOf(kept, runs, today, byMonth) {
   const ended = runs.filter((each) => each.result);
-  return ended.length ? [...days, ofRuns(ended, today)] : days;
+  const days = kept.filter((each) => each.day !== today).map(ofDay);
+  if (ended.length) days.push(ofRuns(ended, today));
+  const periods = byMonth ? [...new Set(days.map(monthOf))].map((month) => together(month, days.filter((each) => monthOf(each) === month))) : days;
+  return periods.map((each) => ({ ...each, ...times(each.sizes), ...spent(each.costs) }));
 }
+
+const monthOf = ({ day }) => day.slice(0, 7);
 
 function ofDay(row) {
   const sizes = Object.entries(row.durations || {}).map(([size, count]) => [SHORTEST * STEP ** Number(size), count]);
-  return { ...row, ...times(sizes), ...spent(Object.entries(row.costs || {})) };
+  return { day: row.day, carried: row.carried || {}, conflicts: row.conflicts, dead_letters: row.dead_letters, sizes, costs: Object.entries(row.costs || {}) };
 }
 
 function ofRuns(runs, day) {
-  const sum = (figure) => runs.reduce((all, each) => all + figure(each.result), 0);
-  return {
-    day,
-    changes: sum((each) => total(each.directions, "read") + total(each.reconciled, "repaired")),
-    conflicts: sum((each) => each.conflicts),
-    dead_letters: sum((each) => each.dead_letters),
-    ...times(runs.map((each) => [(each.completed_at.toMillis() - each.started_at.toMillis()) / 1000, 1])),
-    ...spent([[runs[0].result.cost.currency, sum((each) => each.cost.amount)]]),
-  };
+  return together(day, runs.map(({ result, started_at: begun, completed_at: ended }) => ({
+    carried: { ...Object.fromEntries(Object.entries(result.directions).map(([way, each]) => [way, each.read])), reconcile: total(result.reconciled, "repaired") },
+    conflicts: result.conflicts,
+    dead_letters: result.dead_letters,
+    sizes: [[(ended.toMillis() - begun.toMillis()) / 1000, 1]],
+    costs: [[result.cost.currency, result.cost.amount]],
+  })));
+}
+
+function together(day, parts) {
+  const carried = {};
+  for (const [way, number] of parts.flatMap((each) => Object.entries(each.carried))) carried[way] = (carried[way] || 0) + number;
+  const sum = (figure) => parts.reduce((all, each) => all + figure(each), 0);
+  return { day, carried, conflicts: sum((each) => each.conflicts), dead_letters: sum((each) => each.dead_letters), sizes: parts.flatMap((each) => each.sizes), costs: parts.flatMap((each) => each.costs) };
 }
 
 export const total = (parts, name) => Object.values(parts || {}).reduce((all, each) => all + (each[name] || 0), 0);
 
 function times(sizes) {
-  const sorted = sizes.sort(([a], [b]) => a - b);
+  const sorted = [...sizes].sort(([a], [b]) => a - b);
   const all = sorted.reduce((sum, [, count]) => sum + count, 0);
   const at = (share) => {
     let seen = 0;
@@ -39,4 +48,7 @@ function times(sizes) {
   return { p50: at(0.5), p95: at(0.95) };
 }
 
-const spent = ([first]) => ({ currency: first?.[0] ?? "USD", cost: first?.[1] ?? 0 });
+const spent = (costs) => {
+  const currency = costs[0]?.[0] ?? "USD";
+  return { currency, cost: costs.filter(([each]) => each === currency).reduce((all, [, amount]) => all + amount, 0) };
+};

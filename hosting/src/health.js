@@ -18,16 +18,3 @@ export async function look(session, update, again = false) {
 export const pairNames = () => Object.keys(health.pairs || {});
 export const sidesOf = (pair) => Object.keys(health.pairs?.[pair]?.peers || {});
 export const entities = () => Object.entries(health.pairs || {}).flatMap(([pair, each]) => Object.entries(each.entities).map(([name, tenants]) => ({ pair, name, tenants })));
-
-/** Return when a daily or hourly cron line is next due, in the pair's zone; null for one that is more than that. */
-export function nextRun({ cron, time_zone: zone }, now = new Date()) {
-  const [minute, hour, ...rest] = cron.split(" ");
-  if (rest.some((each) => each !== "*") || !/^\d+$/.test(minute) || !/^(\d+|\*)$/.test(hour)) return null;
-  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "numeric", minute: "numeric", hourCycle: "h23" });
-  const next = new Date(Math.ceil((now.getTime() + 1) / 60_000) * 60_000);
-  for (let step = 0; step < 1500; step += 1, next.setTime(next.getTime() + 60_000)) {
-    const [h, m] = clock.format(next).split(":").map(Number);
-    if (m === Number(minute) && (hour === "*" || h === Number(hour))) return next;
-  }
-  return null;
-}

@@ -48,12 +48,13 @@ export function listen(db, name, parts, most, changed) {
   const found = { rows: [], state: "loading", more: false, behind: null, stop: () => {} };
   const asked = query(collection(db, name), ...parts, limit(most + 1));
   const heard = (snapshot) => {
+    found.behind = snapshot.metadata.fromCache ? (found.behind ?? Date.now()) : null;
+    settle();
+    if (found.behind && found.state === "loading" && snapshot.empty) return; // cut off before anything came: not the same as nothing
     reads.documents += snapshot.docChanges().length;
     found.rows = snapshot.docs.slice(0, most).map((each) => ({ ...each.data(), id: each.id }));
     found.more = snapshot.docs.length > most;
     found.state = "ready";
-    found.behind = snapshot.metadata.fromCache ? (found.behind ?? Date.now()) : null;
-    settle();
     tell();
     changed();
   };

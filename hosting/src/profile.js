@@ -13,6 +13,7 @@ const ABOUT = 50;
 const STATES = {
   step: ["good", "in step"],
   typed: ["warn", "not saved yet"],
+  saving: ["busy", "being saved …"],
   sending: ["busy", "saved on this device"],
   saved: ["busy", "saved here"],
   waiting: ["busy", "waiting for the backend"],
@@ -20,7 +21,8 @@ const STATES = {
   refused: ["bad", "the backend refuses it"],
   unknown: ["good", "saved"],
 };
-const page = { key: null, drafts: new Map(), sent: new Map(), stop: [] };
+const SENT = "bothways-sent"; // what no trigger has seen yet is told so after a reload too
+const page = { key: null, session: null, drafts: new Map(), sent: new Map(JSON.parse(sessionStorage.getItem(SENT) || "[]")), stop: [] };
 let redraw = () => {};
 window.addEventListener("hashchange", () => redraw());
 
@@ -30,7 +32,7 @@ open("Member profile", header, (session, update) => {
   redraw = update;
   const key = decodeURIComponent(location.hash.slice(1)) || session.member;
   if (!key) return choose();
-  if (page.key !== key) begin(session, update, key);
+  if (page.key !== key || page.session !== session) begin(session, update, key);
   const [member] = page.member.rows;
   return html`<h1>${member?.name || "Profile"}</h1>${content(session, update, member)}`;
 });
@@ -46,6 +48,7 @@ function begin(session, update, key) {
   const about = (collection, status, value) => (own ? listen(session.db, collection, [equal("entity", "member"), equal("key", key), equal(status, value)], ABOUT, update) : null);
   Object.assign(page, {
     key,
+    session,
     own,
     member: listen(session.db, "members", [where(documentId(), "==", key)], 1, update),
     queue: about("sync_queue", "sync_status", "pending"),
@@ -91,12 +94,12 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 function stateOf(field, member, typed) {
   if (typed) return "typed";
   const sent = page.sent.get(draftKey(field));
-  if (sent?.pending) return link.fresh ? "saved" : "sending";
+  if (sent?.pending) return link.fresh ? "saving" : "sending";
   const has = (found, fieldsOf) => found?.rows.some((row) => field.name in (fieldsOf(row) || {}));
   if (page.conflicts?.rows.some((row) => row.field === field.name)) return "conflict";
   if (has(page.letters, (row) => row.change?.fields)) return "refused";
   if (has(page.queue, (row) => row.fields)) return "waiting";
-  if (sent && indexOf(member, field) === sent.index) return "saved"; // no trigger has seen it yet
+  if (!member._sync || (sent && indexOf(member, field) === sent.index)) return "saved"; // no trigger has seen it yet
   return page.own ? "step" : "unknown";
 }
 
@@ -118,6 +121,7 @@ async function save(field, value, member, session, update) {
     it.index = undefined;
   }
   it.pending = false;
+  sessionStorage.setItem(SENT, JSON.stringify([...page.sent].map(([name, { index }]) => [name, { index }])));
   update();
 }
 

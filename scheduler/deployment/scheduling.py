@@ -1,7 +1,7 @@
 """The queue of Cloud Tasks and the jobs of scheduler/jobs.yaml."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,24 @@ def _job(job: Mapping[str, Any], pair: str, own: Mapping[str, str]) -> Job:
     )
 
 
-def wanted(settings: Settings) -> list[Job]:
-    """Return the jobs that are to be there."""
-    kinds = {name: peer.get("kind") for name, peer in settings.sync.get("peers", {}).items()}
-    return list(jobs(yaml.safe_load(JOBS.read_text(encoding="utf-8")), settings.kinds, settings.sync["pairs"], kinds))
+def wanted(sync: Any, functions: Mapping[str, str] | None = None) -> list[Job]:
+    """Return the jobs that are to be there by what sync.yaml says. DeployError if one calls none of `functions`, where given."""
+    content = yaml.safe_load(JOBS.read_text(encoding="utf-8"))
+    kinds = {name: peer.get("kind") for name, peer in sync.get("peers", {}).items()}
+    called = {job["function"]: "" for job in content["jobs"]}
+    return list(jobs(content, called if functions is None else functions, sync["pairs"], kinds))
+
+
+def amiss(jobs: Iterable[Job], there: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield each job that does not call as it should, and why; `there` are those that the project has, by name."""
+    for job in jobs:
+        found = there.get(job.name)
+        if found is None:
+            yield job.name, "is missing"
+        elif found.get("state") != "ENABLED":
+            yield job.name, "is paused"
+        elif (planned := (found.get("schedule"), found.get("timeZone"))) != (job.schedule, job.time_zone):
+            yield job.name, f"runs at {' '.join(map(str, planned))}, not at {job.schedule} {job.time_zone}"
 
 
 def listed(settings: Settings, project: Project) -> list[str]:
@@ -87,7 +101,7 @@ def listed(settings: Settings, project: Project) -> list[str]:
 def plan(settings: Settings, project: Project) -> Iterator[Command]:
     """Yield what makes or changes the queue and the jobs, and deletes jobs of ours that nothing names any more."""
     yield _queue(settings, project)
-    there, jobs = listed(settings, project), wanted(settings)
+    there, jobs = listed(settings, project), wanted(settings.sync, settings.kinds)
     yield from (_call(settings, job, job.name in there) for job in jobs)
     for name in there:
         if name not in {job.name for job in jobs}:

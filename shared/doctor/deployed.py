@@ -11,12 +11,15 @@ from shared.doctor.finding import Finding, failed, ok, warning
 @dataclass(frozen=True)
 class Deployed:
     """What a project holds. `trackers` maps functions to the document pattern that each listens to, None for one of HTTP;
-    `indexes` are the commands that would make those that are missing."""
+    `indexes` are the commands that would make those that are missing, `jobs` what is amiss with one of Cloud Scheduler by its
+    name, `queue` the state of Cloud Tasks' queue, None if there is none."""
 
     trackers: Mapping[str, str | None]
     inactive: Sequence[str]
     indexes: Sequence[str]
     rules: str | None
+    jobs: Mapping[str, str]
+    queue: str | None
 
 
 def triggers(held: Deployed, wanted: Mapping[str, str]) -> Iterator[Finding]:
@@ -40,6 +43,25 @@ def indexes(held: Deployed) -> Finding:
     if held.indexes:
         return warning("indexes", f"{len(held.indexes)} of firestore.indexes.json are missing", "./deploy.sh --only indexes")
     return ok("indexes", "all of firestore.indexes.json are there")
+
+
+def jobs(held: Deployed) -> Iterator[Finding]:
+    """Yield which jobs of Cloud Scheduler are not there, are paused, or call at other times."""
+    for name, trouble in held.jobs.items():
+        cure = "./deploy.sh --resume" if trouble == "is paused" else "./deploy.sh --only scheduler"
+        yield warning("jobs", f"{name} {trouble}", cure)
+    if not held.jobs:
+        yield ok("jobs", "all of scheduler/jobs.yaml are there, and enabled")
+
+
+def task_queue(held: Deployed) -> Finding:
+    """Return whether the queue is there and running that real time and large backlogs need."""
+    if held.queue == "RUNNING":
+        return ok("task queue", "it is there, and running")
+    if held.queue is None:
+        missed = "so edits wait for the next planned run, and no backlog is shared out"
+        return warning("task queue", f"Cloud Tasks has no queue of ours, {missed}", "./deploy.sh --only scheduler")
+    return warning("task queue", f"it is {held.queue.lower()}: what is put there waits", "./deploy.sh --resume")
 
 
 def local_triggers(served: Mapping[str, str], wanted: Sequence[str]) -> Finding:

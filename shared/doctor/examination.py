@@ -129,6 +129,7 @@ def _in_force(root: Path, settings: Settings, look: Look) -> Iterator[Finding]:
         if source is not None:
             yield from tried("rules", lambda: _emulated_rules(source), "is the emulator running?")
         yield skipped("indexes", "the emulator does without")
+        yield skipped("jobs", "no Cloud Scheduler calls functions on this machine")
         return
     try:
         held = look(wiring.project())
@@ -137,6 +138,8 @@ def _in_force(root: Path, settings: Settings, look: Look) -> Iterator[Finding]:
         return
     yield from deployed.triggers(held, _patterns(settings))
     yield deployed.indexes(held)
+    yield from deployed.jobs(held)
+    yield deployed.task_queue(held)
     if source is not None:
         yield files.published(source, held.rules, f"project {wiring.project()}")
 

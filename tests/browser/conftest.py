@@ -6,17 +6,26 @@ import json
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from browser.chromium import DESK, FLAGS, Opened, missing, program
+from proxy import Proxy
 from real import Real
 
 from local.bundle import ROOT
 from local.django_users import DjangoUsers
 from local.site import TAKES_UNSIGNED, Site
 from local.stack import Stack
+from local.tasks import TaskServer
 
-MANUAL = "phone: {type: text, policy: manual}"
+QUEUE = "projects/demo/locations/local/queues/bothways"
+CONFIG = {
+    # what sync.yaml says: what these tests have it say
+    "phone: text": "phone: {type: text, policy: manual}",
+    "real_time: {seconds: 5}": "",
+    "shard_threshold: 20000, shards: 16": "shard_threshold: 100, shards: 4",
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,14 +39,28 @@ def _all_is_there() -> None:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack that the pages belong to. Conflicts over phones wait for somebody's decision."""
+def door() -> Iterator[Proxy]:
+    """What Firestore's events and the tasks pass on their way to the functions: a test may hold them up there."""
+    with Proxy("http://127.0.0.1:9") as standing:
+        yield standing
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, door: Proxy) -> Iterator[Stack]:
+    """The stack that the pages belong to. Conflicts over phones wait for somebody's decision, nothing is carried by itself, and
+    from 100 changes on a run is handed out."""
     folder = tmp_path_factory.mktemp("pages")
-    config = folder / "sync.yaml"
-    text = (ROOT / "sync.yaml").read_text(encoding="utf-8")
-    config.write_text(text.replace("phone: text", MANUAL), encoding="utf-8")
-    with Stack(folder / "up", functions_env={"SYNC_CONFIG": str(config), **TAKES_UNSIGNED}) as running:
-        yield running
+    config, text = folder / "sync.yaml", (ROOT / "sync.yaml").read_text(encoding="utf-8")
+    for plain, ours in CONFIG.items():
+        assert plain in text
+        text = text.replace(plain, ours)
+    config.write_text(text, encoding="utf-8")
+    with TaskServer(at_once=4) as tasks:
+        queue = {"CLOUD_TASKS_HOST": tasks.address, "TASK_QUEUE": QUEUE, "FUNCTIONS_URL": door.url}
+        env = {"SYNC_CONFIG": str(config), **TAKES_UNSIGNED, **queue}
+        with Stack(folder / "up", functions_env=env, events=urlsplit(door.url).netloc) as running:
+            door.backend = urlsplit(running.functions_url)
+            yield running
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +98,8 @@ def chromium() -> Iterator[Any]:
 
 def own(text: str, expected: int) -> bool:
     """Return whether this is what the browser itself says of a call that the test wants to fail. `cleardot.gif` is what
-    Firestore's client looks for to see whether there is a network; the pages' policy does not let it."""
-    alone = ("net::ERR_INTERNET_DISCONNECTED", "cleardot.gif")
+    Firestore's client looks for to see whether there is a network; the pages' policy does not let it. That there is none it says."""
+    alone = ("net::ERR_INTERNET_DISCONNECTED", "cleardot.gif", "Could not reach Cloud Firestore backend")
     return expected > 0 and (f"status of {expected} " in text or any(each in text for each in alone))
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from proxy import Forward, Proxy
 from real import Real
 
 from local.process import wait_until
@@ -69,3 +73,21 @@ def everything(world: Real) -> None:
     dead_letter(world)
     in_django(world, SIGGA, notes="prefers letters")
     in_firestore(world, JON, phone="555 3333")
+
+
+@contextmanager
+def held_up(door: Proxy, function: str) -> Iterator[Callable[[], None]]:
+    """Within, calls of a function wait at the door; give what lets one of them pass. Those left over pass at the end."""
+    turn, over = threading.Semaphore(0), threading.Event()
+
+    def wait(_: object, forward: Forward) -> bool:
+        while not over.is_set() and not turn.acquire(timeout=0.05):
+            pass
+        return False
+
+    door.faults[function] = wait
+    try:
+        yield turn.release
+    finally:
+        del door.faults[function]
+        over.set()

@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 from browser.chromium import Opened, expect
-from browser.scenes import ANNA, JON, SIGGA, dead_letter, in_django, in_firestore, members, open_conflict, settled_conflict
+from browser.scenes import (
+    ANNA,
+    JON,
+    SIGGA,
+    dead_letter,
+    held_up,
+    in_django,
+    in_firestore,
+    members,
+    open_conflict,
+    settled_conflict,
+)
+from proxy import Proxy
 from real import Real
 
 from local.process import wait_until
@@ -124,12 +136,25 @@ def test_a_run_under_way_is_shown_as_it_goes_and_ends_without_a_reload(opened: O
     expect(page.get_by_text("members is running")).to_be_visible()
     world.firestore.document("sync_leases/members").set({"run_id": "r1", "until": None, "done": {"changes": 1234, "compared": 0}})
     expect(page.get_by_text("1,234 changes read so far")).to_be_visible()
-    shards = {"handed_out": {"shards": 4, "entities": ["member"], "wave": 0}, "part_member_0": {"done": True, "directions": {}}}
-    world.firestore.document("sync_runs/members:r1").update({"status": "handed_out", **shards})
-    expect(page.get_by_text("Shards: 1 of 4 done")).to_be_visible()
     world.firestore.document("sync_runs/members:r1").update({"status": "abandoned"})
     expect(page.get_by_text("members is running")).to_have_count(0)
     world.firestore.document("sync_leases/members").delete()
+
+
+def test_a_run_that_was_handed_out_shows_its_shards_one_after_the_other(opened: Opened, world: Real, door: Proxy) -> None:
+    for number in range(100):
+        world.users.call("save", entity="interest", key=f"i{number}", fields={"name": str(number)})
+    page = opened("/#runs")
+    page.get_by_role("button", name="Dry run").click()
+    with held_up(door, "sync_shard") as pass_one:
+        page.get_by_role("button", name="Run it now").click()
+        expect(page.get_by_text("handed out in shards; follow it below")).to_be_visible()
+        for done in range(4):
+            expect(page.get_by_text(f"Shards: {done} of 4 done")).to_be_visible()
+            pass_one()
+        expect(page.get_by_text("members is running")).to_have_count(0)
+    expect(page.locator("tbody tr").first).to_contain_text("went through")
+    assert len(world.rows("interests")) == 100
 
 
 def held_deletes(world: Real) -> None:
@@ -171,6 +196,25 @@ def test_the_queue_is_live_and_can_be_searched_by_key_on_both_sides(opened: Open
     in_django(world, ANNA, notes="rings in the evening")
     page.get_by_role("button", name="See what waits in Django").click()
     expect(page.get_by_text("rings in the evening")).to_be_visible()
+    page.get_by_label("Key").fill(ANNA)
+    page.get_by_label("Entity").select_option("member")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.get_by_role("link", name=ANNA, exact=True).last.click()
+    expect(page.locator("ol.timeline")).to_contain_text("rings in the evening")
+
+
+def test_what_has_waited_longest_comes_first_and_can_be_narrowed_to_an_entity(opened: Opened, world: Real) -> None:
+    members(world)
+    in_firestore(world, SIGGA, notes="the first")
+    in_firestore(world, ANNA, notes="the second")
+    world.firestore.document("interests/chess").update({"name": "Chess and Go"})
+    world.wait_for_queue(3)
+    page = opened("/#queue")
+    rows = page.get_by_role("region", name="Queue entries").locator("tbody tr")
+    expect(rows).to_contain_text([SIGGA, ANNA, "Chess and Go"])
+    page.get_by_label("Entity").select_option("interest")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(rows).to_contain_text(["Chess and Go"])
 
 
 # Conflicts
@@ -323,3 +367,19 @@ def test_a_reconcile_reports_by_entity_and_field_and_mends(opened: Opened, world
     page.get_by_label("What to do").select_option("Compare and mend")
     page.get_by_role("button", name="Start").click()
     wait_until(lambda: both(world, ANNA, "phone") == ("555 0101",) * 2, "the repair", 30)
+
+
+def test_a_reconcile_under_way_says_how_far_it_is(opened: Opened, world: Real) -> None:
+    members(world)
+    page = opened("/#reconcile")
+
+    def long(route: Any) -> None:
+        body = {"run_id": "r1", "until": datetime(2100, 1, 1, tzinfo=UTC), "done": {"changes": 0, "compared": 4321}}
+        world.firestore.document("sync_leases/members").update(body)
+        expect(page.get_by_text("4,321 records compared so far.")).to_be_visible()
+        world.firestore.document("sync_leases/members").update({"until": None})
+        route.continue_()
+
+    page.route("**/api/reconcile", long)
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("both sides agree")).to_be_visible()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from browser.chromium import Opened, expect
-from browser.scenes import ANNA, SIGGA, in_django, members, open_conflict
+from browser.scenes import ANNA, SIGGA, held_up, in_django, members, open_conflict
+from proxy import Proxy
 from real import Real
 
 from local.process import wait_until
@@ -36,6 +37,21 @@ def test_an_edit_is_saved_here_then_waits_for_the_backend_and_then_is_in_step(op
     world.sync()
     expect(page.locator("#state-name")).to_contain_text("in step")
     assert world.users.call("look", entity="member", key=ANNA)["name"] == "Anna María Jónsdóttir"
+
+
+def test_an_edit_that_no_trigger_has_seen_yet_is_said_to_be_saved_here_and_no_more(
+    opened: Opened, world: Real, door: Proxy
+) -> None:
+    members(world)
+    page = opened_by(opened)
+    with held_up(door, "track_member_changes"):
+        save(page, "Notes", "rings in the evening")
+        expect(page.locator("#state-notes")).to_contain_text("saved here")
+        page.reload()
+        expect(page.get_by_label("Notes", exact=True)).to_have_value("rings in the evening")
+        expect(page.locator("#state-notes")).to_contain_text("saved here")
+        expect(page.locator("#state-name")).to_contain_text("in step")
+    expect(page.locator("#state-notes")).to_contain_text("waiting for the backend")
 
 
 def test_an_edit_in_djangos_admin_appears_on_the_open_page_after_a_run(opened: Opened, world: Real) -> None:

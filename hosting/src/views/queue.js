@@ -4,7 +4,7 @@ import { ask } from "../functions.js";
 import { entities, health, look, pairNames, sidesOf } from "../health.js";
 import { count, equal, listen } from "../live.js";
 import { plan } from "../plan.js";
-import { ago, keyLink, label, notice, number, plural, state, time, title, value } from "../words.js";
+import { ago, dateOf, keyLink, label, notice, number, plural, state, time, title, value } from "../words.js";
 
 const PAGE = 50;
 const STATES = { pending: "waiting", failed: "refused", superseded: "overtaken", synced: "carried over" };
@@ -45,13 +45,15 @@ export function queue({ session, update }) {
         <label>State <select name="status">${Object.entries(STATES).map(([status, words]) => html`<option value=${status} ?selected=${status === it.status}>${words}</option>`)}</select></label>
         <label>Entity <select name="entity"><option value="">all</option>${entities().map(({ name }) => html`<option ?selected=${name === it.entity}>${name}</option>`)}</select></label>
         <label>Key <input name="key" .value=${it.key} placeholder="exactly"></label><button class="main">Show</button></form>
-      ${it.key ? html`<p class="quiet">All entries of this key, whatever their state.</p>` : nothing}
+      ${it.key ? html`<p class="quiet">All entries of this key in Firestore, whatever their state.${it.entity ? html` What waits elsewhere too: ${keyLink({ entity: it.entity, key: it.key })}, its story.` : " Choose its entity too, and its story tells what waits elsewhere."}</p>` : nothing}
       ${state(it.found, it.status === "pending" && !it.key ? "Nothing waits in Firestore." : "There is no such entry.")}
-      ${it.found.rows.length ? table(it.found.rows) : nothing}
-      <p class="quiet">${it.found.rows.length ? `${number(it.found.rows.length)} of ${number(it.all)} shown` : ""} ${it.found.more ? html`<button @click=${() => { it.most += PAGE; begin(false); }}>Show ${PAGE} more</button>` : nothing}</p></section>`,
+      ${it.found.rows.length ? table([...it.found.rows].sort(byAge)) : nothing}
+      <p class="quiet">${it.found.rows.length ? `${number(it.found.rows.length)} of ${number(it.all)} shown, the oldest of these first` : ""} ${it.found.more ? html`<button @click=${() => { it.most += PAGE; begin(false); }}>Show ${PAGE} more</button>` : nothing}</p></section>`,
     stop: () => it.found.stop(),
   };
 }
+
+const byAge = (a, b) => (dateOf(a.created_at) ?? 0) - (dateOf(b.created_at) ?? 0);
 
 const sides = (pair, it, peek) => html`<section class="card"><h2>${pair}</h2><dl class="facts">${Object.entries(health.pairs[pair].peers).map(([side, each]) => html`<div><dt>${title(side)}</dt><dd>${plural(each.pending, "change")} ${each.pending === 1 ? "waits" : "wait"}${each.oldest_pending_at ? html`<br><span class="quiet">the oldest ${ago(each.oldest_pending_at)}</span>` : nothing}
     ${side === "firestore" ? nothing : html`<br><button ?disabled=${!!it.busy} @click=${() => peek(pair, side)}>${it.busy === side ? "Looking …" : `See what waits in ${title(side)}`}</button>`}</dd></div>`)}</dl>

@@ -45,13 +45,11 @@ export function record({ session, update, parts: [entity, key, tenant] }) {
 }
 
 function form(it, go, update) {
-  const chosen = entities().find(({ name }) => name === it.entity) || entities().at(-1);
-  const known = it.entity || entities().find(({ tenants }) => !tenants.length)?.name;
-  const tenants = entities().find(({ name }) => name === known)?.tenants || [];
   if (!health.pairs) return health.message ? notice({ kind: "bad", text: health.message }) : nothing;
+  const chosen = entities().find(({ name }) => name === it.entity) || entities().find(({ name }) => name === "member") || entities().at(-1);
   return html`<form class="filters" role="search" @submit=${go}>
-    <label>Entity <select name="entity" @change=${(event) => { it.entity = event.target.value; update(); }}>${entities().map(({ name }) => html`<option ?selected=${name === (it.entity || (name === "member" ? name : chosen.name))}>${name}</option>`)}</select></label>
-    ${tenants.length ? html`<label>Tenant <select name="tenant">${tenants.map((each) => html`<option ?selected=${each === it.tenant}>${each}</option>`)}</select></label>` : nothing}
+    <label>Entity <select name="entity" @change=${(event) => { it.entity = event.target.value; update(); }}>${entities().map(({ name }) => html`<option ?selected=${name === chosen.name}>${name}</option>`)}</select></label>
+    ${chosen.tenants.length ? html`<label>Tenant <select name="tenant">${chosen.tenants.map((each) => html`<option ?selected=${each === it.tenant}>${each}</option>`)}</select></label>` : nothing}
     <label>Key <input name="key" required .value=${it.key}></label><button class="main">Tell its story</button></form>`;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,9 +73,10 @@ def init(
         with busy("looking at both sides"):
             looking = Looking(asked)
             chosen = _chosen(looking.entities, entity or (), asked.places)
-            proposal = Proposal(where, token_secret, google, pair, looking.placed(chosen))
+            names = _named(where, "DJANGO_URL"), token_secret, _named(google, "GOOGLE_CLOUD_PROJECT")
+            proposal = Proposal(*names, pair, looking.placed(chosen))
         text = proposal.text()
-        parse(text, f"the proposal for {file.name}", {})
+        parse(text, f"the proposal for {file.name}", os.environ)
         _write(file, text)
         body = _body(file, proposal)
     show(body, as_json, _shown)
@@ -91,6 +93,11 @@ def _answer(given: str | None, question: str, flag: str, ask: bool) -> str:
     if given:
         return given
     return str(typer.prompt(question, err=True)) if ask else fail(f"name it with {flag}: {question}", USAGE)
+
+
+def _named(value: str, variable: str) -> str:
+    """Return what stands in the file: the variable where it holds the value, so that the file serves another place too."""
+    return f"${{{variable}}}" if os.environ.get(variable) == value else value
 
 
 def _places(given: Sequence[str] | None) -> dict[str, str]:

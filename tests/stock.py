@@ -67,8 +67,8 @@ class Stock:
             exits.enter_context(self.emulator)
             self._secrets = exits.enter_context(SecretServer(self._stored_secrets(), project=PROJECT))
             server = [sys.executable, "manage.py", "runserver", "--noreload", f"{HOST}:{self.port}"]
-            django = Child("the stock project", server, log=self.folder / "django.log", env=OWN, cwd=self.site)
-            self._serve(exits, django, f"{self.url}/openapi.yaml")
+            self._django = Child("the stock project", server, log=self.folder / "django.log", env=OWN, cwd=self.site)
+            self._serve(exits, self._django, f"{self.url}/openapi.yaml")
             self._exits = exits.pop_all()
         return self
 
@@ -90,6 +90,14 @@ class Stock:
         self._run("manage.py", "migrate")
         self._run("manage.py", "sync_scan")
         self.token = self._run("manage.py", "sync_token", "bothways", "--role", "sync").split()[-1]
+
+    def migrated(self) -> None:
+        """Bring a new release of the project into force: its migrations, what they changed taken note of, the server anew."""
+        self._django.stop()
+        self._run("manage.py", "migrate")
+        self._run("manage.py", "sync_scan")
+        self._django.start()
+        self._django.wait_ready(lambda: answers(f"{self.url}/openapi.yaml"))
 
     def _run(self, *arguments: str) -> str:
         return manage(self.site, *arguments)

@@ -38,7 +38,9 @@ def wanted(settings: Settings) -> dict[str, list[Any]]:
     for group in sorted({pattern.split("/")[-2] for pattern in settings.patterns.values()}):
         fields = [{"fieldPath": path, "order": "ASCENDING"} for path in SUMMED]
         content["indexes"].append({"collectionGroup": group, "queryScope": "COLLECTION", "fields": fields})
-        orders: dict[str, list[Any]] = {INDEX: []} | {path: [{"order": "ASCENDING", "queryScope": "COLLECTION"}] for path in SUMMED}
+        orders: dict[str, list[Any]] = {INDEX: []} | {
+            path: [{"order": "ASCENDING", "queryScope": "COLLECTION"}] for path in SUMMED
+        }
         content["fieldOverrides"] += [
             {"collectionGroup": group, "fieldPath": path, "indexes": kept} for path, kept in orders.items()
         ]

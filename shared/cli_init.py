@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,10 +72,10 @@ def init(
         with busy("looking at both sides"):
             looking = Looking(asked)
             chosen = _chosen(looking.entities, entity or (), asked.places)
-            names = _named(where, "DJANGO_URL"), token_secret, _named(google, "GOOGLE_CLOUD_PROJECT")
+            names = wiring.as_variable(where, "DJANGO_URL"), token_secret, wiring.as_variable(google, "GOOGLE_CLOUD_PROJECT")
             proposal = Proposal(*names, pair, looking.placed(chosen))
         text = proposal.text()
-        parse(text, f"the proposal for {file.name}", os.environ)
+        parse(text, f"the proposal for {file.name}")
         _write(file, text)
         body = _body(file, proposal)
     show(body, as_json, _shown)
@@ -93,11 +92,6 @@ def _answer(given: str | None, question: str, flag: str, ask: bool) -> str:
     if given:
         return given
     return str(typer.prompt(question, err=True)) if ask else fail(f"name it with {flag}: {question}", USAGE)
-
-
-def _named(value: str, variable: str) -> str:
-    """Return what stands in the file: the variable where it holds the value, so that the file serves another place too."""
-    return f"${{{variable}}}" if os.environ.get(variable) == value else value
 
 
 def _places(given: Sequence[str] | None) -> dict[str, str]:

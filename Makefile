@@ -5,6 +5,8 @@
 
 PY := .venv/bin/python
 KEEP ?=
+DJANGO ?=
+TOKEN_FILE ?=
 SEED ?=
 N ?=
 CHOICES ?=
@@ -32,8 +34,8 @@ demo-agents: venv  ## autonomous agents on the manuscripts of OJS journals, two 
 demo-graph: venv  ## content of Django in a graph, and what is edited there by hand
 	@$(PY) -m local demo_graph
 
-up: venv  ## start Firestore, Django, a graph and the functions, until Ctrl-C; KEEP=1 goes on with the last data
-	@$(PY) -m local up $(if $(filter-out 0 no false,$(KEEP)),--keep)
+up: venv  ## start Firestore, Django, a graph and the functions, until Ctrl-C; KEEP=1 goes on with the last data; DJANGO= another Django
+	@$(PY) -m local up $(if $(filter-out 0 no false,$(KEEP)),--keep) $(if $(DJANGO),--django-url "$(DJANGO)") $(if $(TOKEN_FILE),--token-file "$(TOKEN_FILE)")
 
 hosting: venv  ## bundle the dashboard and the profile page into hosting/dist
 	@$(PY) -m local pages

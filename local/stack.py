@@ -60,16 +60,17 @@ class Stack:
         functions_url: str = "",
         more_secrets: Mapping[str, str] | None = None,
         graph: bool = False,
+        django_url: str = "",
     ) -> None:
         """Describe the stack; nothing starts, and nothing is deleted, before `with`."""
         self.folder, self.project = folder.resolve(), PROJECT
         self.logs = self.folder / "logs"
         self._keep, self._triggers, self._members = keep, triggers, members
-        self._functions_env, self._with_backend, self._root = dict(functions_env or {}), backend, root
+        self._functions_env, self._with_backend, self._root = dict(functions_env or {}), backend and not django_url, root
         self._events, self._database_url = events, database_url
         self._tasks, self.functions_url, self._more_secrets = tasks, functions_url, dict(more_secrets or {})
         self._task_server: TaskServer | None = None
-        self._with_graph = graph
+        self._with_graph, self._django_url = graph, django_url
         self.arcade: Arcade | None = None
         self._exits = ExitStack()
         self.emulator: Emulator
@@ -220,7 +221,7 @@ class Stack:
     @property
     def backend_url(self) -> str:
         """Where the REST queue is mounted."""
-        return self.backend.url if self.backend else ""
+        return self.backend.url if self.backend else self._django_url
 
     @property
     def backend_token(self) -> str:

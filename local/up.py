@@ -31,7 +31,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--keep", action="store_true", help="go on with the last start's database, documents and tokens")
     parser.add_argument("--members", type=int, default=MEMBERS, help="how many to put into the backend (%(default)s)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps its files (.local/up)")
+    parser.add_argument(
+        "--django-url", default="", metavar="URL", help="the REST queue of your own Django, instead of the demo's"
+    )
+    parser.add_argument("--token-file", type=Path, help="a file with the token that your own Django made")
     options = parser.parse_args(arguments)
+    own = _own(options.django_url, options.token_file)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print("starting Firestore, Django and the functions ...")
     pages = _pages(console)
@@ -42,16 +47,31 @@ def main(arguments: Sequence[str]) -> None:
             members=options.members,
             tasks=1,
             functions_env=TAKES_UNSIGNED,
-            graph=is_installed(),
+            graph=is_installed() and not own,
+            django_url=options.django_url,
+            more_secrets=own,
         )
         stack = exits.enter_context(described)
         site = exits.enter_context(Site(stack, pages)) if pages else None
         write_env(stack)
-        for line in [*journals(stack, exits), *schools(stack, exits), *welcome(stack, site)]:
+        others = [] if own else [*journals(stack, exits), *schools(stack, exits)]
+        for line in [*others, *welcome(stack, site)]:
             console.print(line)
         while True:
             stack.check()
             time.sleep(CHECK_SECONDS)
+
+
+def _own(url: str, token: Path | None) -> dict[str, str]:
+    """Return the secret by which a Django of somebody's own is asked; nothing for the demo's. StackError if one is half named."""
+    if bool(url) != (token is not None):
+        raise StackError(
+            "your own Django takes both: --django-url URL and --token-file FILE (make up DJANGO=URL TOKEN_FILE=FILE)"
+        )
+    try:
+        return {} if token is None else {"django-token": token.read_text(encoding="utf-8").strip()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise StackError(f"the token in {token} cannot be read ({type(error).__name__}): name another file") from None
 
 
 def journals(stack: Stack, exits: ExitStack) -> Iterator[str]:
@@ -100,7 +120,7 @@ def welcome(stack: Stack, site: Site | None) -> Iterator[str]:
         password = stack.secret("admin-password")
         stack.backend.set_admin(password)
         yield f"Django admin   {stack.backend.site}/admin/   log in as {ADMIN} with {password}"
-        yield f"REST queue     {stack.backend_url}   token {stack.backend_token}"
+    yield f"REST queue     {stack.backend_url}   token {stack.backend_token}"
     yield f"Functions      {stack.functions_url}   token {stack.operator_token}"
     yield f"Firestore      FIRESTORE_EMULATOR_HOST={stack.emulator_host} GOOGLE_CLOUD_PROJECT={stack.project}"
     yield f"Secrets        SECRET_MANAGER_HOST={stack.secrets_host}"

@@ -72,9 +72,10 @@ def init(
         with busy("looking at both sides"):
             looking = Looking(asked)
             chosen = _chosen(looking.entities, entity or (), asked.places)
-            proposal = Proposal(where, token_secret, google, pair, looking.placed(chosen))
+            names = wiring.as_variable(where, "DJANGO_URL"), token_secret, wiring.as_variable(google, "GOOGLE_CLOUD_PROJECT")
+            proposal = Proposal(*names, pair, looking.placed(chosen))
         text = proposal.text()
-        parse(text, f"the proposal for {file.name}", {})
+        parse(text, f"the proposal for {file.name}")
         _write(file, text)
         body = _body(file, proposal)
     show(body, as_json, _shown)

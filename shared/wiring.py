@@ -65,6 +65,12 @@ def config_path() -> Path:
     return Path(os.environ.get("SYNC_CONFIG") or Path(__file__).parent.parent / "sync.yaml")
 
 
+def as_variable(value: str, name: str) -> str:
+    """Return `${NAME}` where the environment variable holds the value, so that a sync.yaml with it serves another place too; else
+    the value."""
+    return f"${{{name}}}" if os.environ.get(name) == value else value
+
+
 @cache
 def settings() -> Settings:
     """Return what sync.yaml says."""

@@ -13,6 +13,7 @@ from typing import Self
 
 from firestores import plain_client
 from google.cloud.firestore import Client
+from pages import boxes
 
 from local.bundle import ROOT, stage
 from local.emulator import PROJECT, Emulator
@@ -21,36 +22,32 @@ from local.process import Child
 from local.secrets import SecretServer, write_secrets
 from local.web import answers
 
-MODEL = """
-from django.db import models
-
-
-class Book(models.Model):
-    isbn = models.CharField(max_length=20, unique=True)
-    title = models.CharField(max_length=200)
-    price = models.DecimalField(max_digits=8, decimal_places=2)
-    published_on = models.DateField(null=True, blank=True)
-    in_print = models.BooleanField(default=True)
-    notes = models.TextField(blank=True)
-"""
-SETTINGS = """
-INSTALLED_APPS += ["syncqueue", "books"]
-SYNC_QUEUE = {
-    "origin": "django",
-    "entities": [
-        {"entity": "book", "model": "books.Book", "key": "isbn",
-         "fields": ["title", "price", "published_on", "in_print", "notes"]},
-    ],
-}
-"""
-URLS = """
-from django.urls import include
-
-urlpatterns.append(path("api/sync/", include("syncqueue.urls")))
-"""
+MODEL, SETTINGS, URLS, TRACKER = [each.text for each in boxes(ROOT / "docs" / "tutorial.md") if each.language == "python"]
+"""As the tutorial has them: a model, and what is added to a project's settings and addresses, and to functions/main.py."""
+APPS = 'INSTALLED_APPS += ["books"]\n'
 OWN = {"DJANGO_SETTINGS_MODULE": "shop.settings"}
 """Whatever other tests have set: these are the project's."""
 HEAD = "import functions_framework\nfrom cloudevents.http import CloudEvent\n\n\n"
+
+
+def manage(site: Path, *arguments: str) -> str:
+    """Run Python in a project's folder, and return what it prints."""
+    command, env = [sys.executable, *arguments], os.environ | OWN
+    done = subprocess.run(command, cwd=site, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def start(site: Path) -> None:
+    """Make a project with one model, as somebody has it who never heard of a sync."""
+    site.mkdir(parents=True)
+    manage(site, "-m", "django", "startproject", "shop", ".")
+    manage(site, "manage.py", "startapp", "books")
+    (site / "books" / "models.py").write_text(MODEL)
+    with (site / "shop" / "settings.py").open("a") as file:
+        file.write(APPS)
+    manage(site, "manage.py", "makemigrations", "books")
+    manage(site, "manage.py", "migrate")
 
 
 class Stock:
@@ -70,8 +67,8 @@ class Stock:
             exits.enter_context(self.emulator)
             self._secrets = exits.enter_context(SecretServer(self._stored_secrets(), project=PROJECT))
             server = [sys.executable, "manage.py", "runserver", "--noreload", f"{HOST}:{self.port}"]
-            django = Child("the stock project", server, log=self.folder / "django.log", env=OWN, cwd=self.site)
-            self._serve(exits, django, f"{self.url}/openapi.yaml")
+            self._django = Child("the stock project", server, log=self.folder / "django.log", env=OWN, cwd=self.site)
+            self._serve(exits, self._django, f"{self.url}/openapi.yaml")
             self._exits = exits.pop_all()
         return self
 
@@ -84,25 +81,26 @@ class Stock:
         child.wait_ready(lambda: answers(url))
 
     def _make(self) -> None:
-        self.site.mkdir(parents=True)
+        start(self.site)
         self.place.mkdir()
-        self._run("-m", "django", "startproject", "shop", ".")
-        self._run("manage.py", "startapp", "books")
         shutil.copytree(ROOT / "backend" / "syncqueue", self.site / "syncqueue", ignore=shutil.ignore_patterns("__pycache__"))
-        (self.site / "books" / "models.py").write_text(MODEL)
         for name, text in (("settings.py", SETTINGS), ("urls.py", URLS)):
             with (self.site / "shop" / name).open("a") as file:
                 file.write(text)
-        self._run("manage.py", "makemigrations", "books")
         self._run("manage.py", "migrate")
         self._run("manage.py", "sync_scan")
         self.token = self._run("manage.py", "sync_token", "bothways", "--role", "sync").split()[-1]
 
+    def migrated(self) -> None:
+        """Bring a new release of the project into force: its migrations, what they changed taken note of, the server anew."""
+        self._django.stop()
+        self._run("manage.py", "migrate")
+        self._run("manage.py", "sync_scan")
+        self._django.start()
+        self._django.wait_ready(lambda: answers(f"{self.url}/openapi.yaml"))
+
     def _run(self, *arguments: str) -> str:
-        command, env = [sys.executable, *arguments], os.environ | OWN
-        done = subprocess.run(command, cwd=self.site, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return manage(self.site, *arguments)
 
     def shell(self, code: str) -> str:
         """Run Python in the project, and return what it prints."""

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from world import World
 
 from local.bundle import ROOT
-from shared import cli_decisions, cli_doctor, cli_init, cli_overview, cli_privacy, cli_roles, shown
+from shared import cli_decisions, cli_doctor, cli_init, cli_ojs, cli_overview, cli_privacy, cli_roles, shown
 from shared.cli import app
 from shared.config import Health
 from shared.explain import tell
@@ -34,8 +34,8 @@ from shared.model import Problem, RecordId
 from shared.rollups import by_day
 from shared.statistics import told_of_days
 
-PARTS = (cli_decisions, cli_doctor, cli_init, cli_overview, cli_privacy, cli_roles)
-COMMANDS = ["conflicts", "dead-letters", "doctor", "erase", "explain", "export", "grant", "health", "init", "plan"]
+PARTS = (cli_decisions, cli_doctor, cli_init, cli_ojs, cli_overview, cli_privacy, cli_roles)
+COMMANDS = ["conflicts", "dead-letters", "doctor", "erase", "explain", "export", "grant", "health", "init", "ojs", "plan"]
 COMMANDS += ["reconcile", "replay", "resolve", "revoke", "statistics", "status", "sync"]
 
 

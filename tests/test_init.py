@@ -200,6 +200,8 @@ def test_a_stock_django_project_goes_from_init_over_doctor_to_a_sync_both_ways(t
             {"book": {"collection": "books", "fields": 5}},
             ["book.notes: in no document that was looked at"],
         )
+        config = (stock.place / "sync.yaml").read_text()
+        assert ('project: "${GOOGLE_CLOUD_PROJECT}"' in config, f'url: "{stock.url}"' in config) == (True, True)
         assert "is there already; --force" in shell("init", "--url", stock.url, code=2)
         stock.add(told["add"])
         shell = Shell(stock.env | stock.deploy())

@@ -1,4 +1,4 @@
-"""firestore.indexes.json: composite indexes, what single fields are indexed for, and which field tells when to delete."""
+"""What Firestore indexes and when it deletes: by firestore.indexes.json, and by sync.yaml for each synced collection."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,14 @@ from scheduler.deployment.project import Project
 from scheduler.deployment.settings import Settings
 
 INDEXES = ROOT / "firestore.indexes.json"
+INDEX = "_sync"
+"""What a document carries of its own index: no query asks for it, save for the two numbers in it that are summed."""
+SUMMED = ("_sync.bucket", "_sync.hash")
 
 
 def plan(settings: Settings, project: Project) -> Iterator[Command]:
     """Yield what makes the indexes and policies that are not there; Firestore builds them by itself afterwards."""
-    content = json.loads(INDEXES.read_text(encoding="utf-8"))
+    content = wanted(settings)
     there = {_shape(each) for each in project.listed("firestore", "indexes", "composite", "list")}
     yield from (_composite(settings, each) for each in content["indexes"] if _shape(each) not in there)
     singles = project.listed("firestore", "indexes", "fields", "list")
@@ -27,6 +30,21 @@ def plan(settings: Settings, project: Project) -> Iterator[Command]:
         if each.get("ttl") and place not in expiring:
             group = f"--collection-group={each['collectionGroup']}"
             yield settings.gcloud("firestore", "fields", "ttls", "update", each["fieldPath"], group, "--enable-ttl", "--async")
+
+
+def wanted(settings: Settings) -> dict[str, list[Any]]:
+    """Return `indexes` and `fieldOverrides`, in the form of firestore.indexes.json."""
+    content: dict[str, list[Any]] = json.loads(INDEXES.read_text(encoding="utf-8"))
+    for group in sorted({pattern.split("/")[-2] for pattern in settings.patterns.values()}):
+        fields = [{"fieldPath": path, "order": "ASCENDING"} for path in SUMMED]
+        content["indexes"].append({"collectionGroup": group, "queryScope": "COLLECTION", "fields": fields})
+        orders: dict[str, list[Any]] = {INDEX: []} | {
+            path: [{"order": "ASCENDING", "queryScope": "COLLECTION"}] for path in SUMMED
+        }
+        content["fieldOverrides"] += [
+            {"collectionGroup": group, "fieldPath": path, "indexes": kept} for path, kept in orders.items()
+        ]
+    return content
 
 
 def _composite(settings: Settings, index: Mapping[str, Any]) -> Command:

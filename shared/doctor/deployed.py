@@ -39,10 +39,10 @@ def triggers(held: Deployed, wanted: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def indexes(held: Deployed) -> Finding:
-    """Return whether all indexes and expiry policies of firestore.indexes.json are there."""
+    """Return whether all indexes and expiry policies are there, those of the synced collections too."""
     if held.indexes:
-        return warning("indexes", f"{len(held.indexes)} of firestore.indexes.json are missing", "./deploy.sh --only indexes")
-    return ok("indexes", "all of firestore.indexes.json are there")
+        return warning("indexes", f"{len(held.indexes)} indexes or expiry policies are missing", "./deploy.sh --only indexes")
+    return ok("indexes", "all indexes and expiry policies are there")
 
 
 def jobs(held: Deployed) -> Iterator[Finding]:

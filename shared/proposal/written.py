@@ -16,8 +16,8 @@ from shared.proposal.seen import SeenEntity, SeenField
 PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null|none)$)[A-Za-z_][A-Za-z0-9_/{}-]*", re.IGNORECASE)
 """What YAML takes for a text without quotes; braces only within."""
 HEAD = """# Proposed by `bothways init`: what is kept in step with what. Lines with `unsure` want a look.
-# `bothways doctor` checks it against both sides; docs/your-project.md says what else may stand here.
-# `${{NAME}}` would be taken from the environment, `secret:NAME` is taken from Secret Manager.
+# `bothways doctor` checks it against both sides; docs/how-to.md says what else may stand here.
+# `${{NAME}}` is taken from the environment, `secret:NAME` is taken from Secret Manager.
 version: 1
 
 peers:

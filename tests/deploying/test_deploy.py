@@ -15,6 +15,7 @@ from deploying.trees import ARGUMENTS, deploy
 from local.bundle import stage
 from local.errors import StackError
 from local.triggers import triggers
+from scheduler.deployment import indexes
 from scheduler.deployment.commands import Command, Output
 from scheduler.deployment.errors import DeployError
 from scheduler.deployment.monitoring import alerts, policy
@@ -318,13 +319,15 @@ def test_the_shell_scripts_are_clean():
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_index_of_a_document_is_exempt_save_for_hash_and_bucket():
-    overrides = json.loads((ROOT / "firestore.indexes.json").read_text())["fieldOverrides"]
+def test_the_index_of_every_synced_document_is_exempt_save_for_hash_and_bucket_which_are_summed_together(settings):
+    content = indexes.wanted(settings)
     synced = {pattern.split("/")[-2] for pattern in triggers(ROOT / "sync.yaml").values()}
     assert synced
     for collection in synced:
-        found = {o["fieldPath"]: len(o["indexes"]) for o in overrides if o["collectionGroup"] == collection}
+        found = {o["fieldPath"]: len(o["indexes"]) for o in content["fieldOverrides"] if o["collectionGroup"] == collection}
         assert found == {"_sync": 0, "_sync.bucket": 1, "_sync.hash": 1}
+        (composite,) = [each["fields"] for each in content["indexes"] if each["collectionGroup"] == collection]
+        assert [each["fieldPath"] for each in composite] == ["_sync.bucket", "_sync.hash"]
 
 
 def test_what_expires_has_a_policy_that_deletes_it():

@@ -73,11 +73,9 @@ def program(path: Path, text: str) -> None:
 
 
 def _fewer_indexes(tree: Path) -> None:
-    """Leave the indexes of two collections: each costs a call of gcloud."""
+    """Leave the indexes of one collection of the sync's own: each costs a call of gcloud."""
     content = json.loads((ROOT / "firestore.indexes.json").read_text())
-    kept = {
-        name: [each for each in rows if each["collectionGroup"] in {"members", "sync_runs"}] for name, rows in content.items()
-    }
+    kept = {name: [each for each in rows if each["collectionGroup"] in {"sync_runs"}] for name, rows in content.items()}
     (tree / "firestore.indexes.json").write_text(json.dumps(kept))
 
 

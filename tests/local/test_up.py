@@ -65,3 +65,11 @@ def test_what_cannot_start_is_one_sentence(tmp_path):
     done = local("up", "--folder", str(tmp_path), BOTHWAYS_BACKEND_PORT="none")
     assert done.returncode == 1
     assert done.stderr == "BOTHWAYS_BACKEND_PORT must be a port between 1 and 65535, not 'none'\n"
+
+
+def test_a_django_of_ones_own_takes_its_address_and_its_token_and_what_is_missing_is_said(tmp_path):
+    for given in (["--django-url", "http://127.0.0.1:9/api/sync"], ["--token-file", str(tmp_path / "token")]):
+        done = local("up", "--folder", str(tmp_path / "up"), *given)
+        assert (done.returncode, "takes both: --django-url URL and --token-file FILE" in done.stderr) == (1, True)
+    done = local("up", "--folder", str(tmp_path / "up"), "--django-url", "http://x", "--token-file", str(tmp_path / "token"))
+    assert (done.returncode, "cannot be read (FileNotFoundError): name another file" in done.stderr) == (1, True)

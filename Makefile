@@ -55,8 +55,8 @@ simulate-sweep: venv  ## every fault at every call of chosen scenarios, and pair
 bench: venv  ## speed and cost as ratios, measured side by side; ONLY=delta,idle some parts, BENCH=large all sizes
 	@BENCH=$(BENCH) $(PY) -m bench $(if $(ONLY),--only=$(ONLY))
 
-docs: venv  ## write docs/command-line.md anew, from the commands
-	@$(PY) -m local.command_line > docs/.command-line && mv docs/.command-line docs/command-line.md
+docs: venv  ## write the reference anew, from the code: command line, sync.yaml, functions, collections, REST contract
+	@$(PY) -m local.reference
 
 lint: venv  ## linters and types only
 	$(PY) -m ruff check .

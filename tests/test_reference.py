@@ -99,6 +99,11 @@ def polled() -> None:
         play(PolledWorld(Random(seed), 0.02, knows_keys=seed % 2 == 0))
 
 
+def held_for_long() -> None:
+    w = test_privacy.world()
+    w.store.renew("things", w.clock(), {"changes": 1, "compared": 0})
+
+
 SCENES: Sequence[Callable[[], Any]] = (
     test_privacy.test_after_an_erasure_nothing_of_the_record_is_left_anywhere,
     test_replay.test_who_replayed_what_is_noted_and_no_value_of_it,
@@ -110,6 +115,7 @@ SCENES: Sequence[Callable[[], Any]] = (
     test_statistics.test_a_day_that_is_over_is_put_together_once,
     test_reconcile.test_a_checkpoint_of_another_release_is_gone_on_with,
     polled,
+    held_for_long,
 )
 """Together they let the sync write each of its collections."""
 ELSEWHERE = {

@@ -74,7 +74,7 @@ function pair(name, each, leases, latest, days) {
       <div><dt>Open conflicts</dt><dd>${number(each.open_conflicts)}</dd></div>
       <div><dt>Dead letters</dt><dd>${number(each.dead_letters)}</dd></div>
     </dl>
-    ${Object.keys(each.tenants).length ? tenants(each.tenants) : nothing}
+    ${tenants(each)}
     <h3>The last ${DAYS} days</h3>
     ${days.length ? html`<div class="charts">
       ${chart("Changes carried, by day", days, [["changes", (day) => day.changes]])}
@@ -84,6 +84,11 @@ function pair(name, each, leases, latest, days) {
   </section>`;
 }
 
-const tenants = (found) => html`<div class="wide-table" tabindex="0" role="region" aria-label="Tenants"><table><caption>Tenants for whom something waits</caption>
-  <thead><tr><th scope="col">Tenant</th><th scope="col">Waiting in Firestore</th><th scope="col">Open conflicts</th><th scope="col">Dead letters</th></tr></thead>
-  <tbody>${Object.entries(found).map(([name, each]) => html`<tr><th scope="row">${name}</th><td>${number(each.pending_in_firestore)}</td><td>${number(each.open_conflicts)}</td><td>${number(each.dead_letters)}</td></tr>`)}</tbody></table></div>`;
+function tenants({ tenants: found, peers }) {
+  const columns = { ...Object.fromEntries(Object.keys(peers).map((side) => [`pending_in_${side}`, `Waits in ${title(side)}`])), open_conflicts: "Open conflicts", dead_letters: "Dead letters" };
+  const busy = Object.entries(found).filter(([, each]) => Object.keys(columns).some((name) => each[name]));
+  if (!busy.length) return nothing;
+  return html`<div class="wide-table" tabindex="0" role="region" aria-label="Tenants"><table><caption>Tenants for whom something waits</caption>
+    <thead><tr><th scope="col">Tenant</th>${Object.values(columns).map((words) => html`<th scope="col">${words}</th>`)}</tr></thead>
+    <tbody>${busy.map(([name, each]) => html`<tr><th scope="row">${name}</th>${Object.keys(columns).map((column) => html`<td>${number(each[column])}</td>`)}</tr>`)}</tbody></table></div>`;
+}

@@ -35,7 +35,7 @@ export function overview({ session, update }) {
 
   return {
     draw: () => html`${verdict(session, update)}
-      ${pairNames().map((name) => pair(name, health.pairs[name], leases, latest, figures(name)))}`,
+      ${pairNames().map((name) => pair(name, health.pairs[name], leases, latest, figures(name), kept[name]))}`,
     stop: () => {
       clearInterval(again);
       for (const each of [leases, latest, ...Object.values(kept)]) each.stop();
@@ -59,8 +59,8 @@ function trouble(each) {
   return html`<li><b>${each.pair}: ${each.message}</b>${address ? html` <a class="button" href=${address}>${words}</a>` : html`<br><span class="quiet">${each.cure}</span>`}</li>`;
 }
 
-function pair(name, each, leases, latest, days) {
-  const loaded = leases.state === "ready" && latest.state === "ready";
+function pair(name, each, leases, latest, days, kept) {
+  const loaded = [leases, latest, kept].every((found) => found.state !== "loading");
   const lease = leases.rows.find((one) => one.id === name);
   const running = latest.rows.find((run) => run.pair === name && isRunning(run));
   const next = nextRun(each.schedule);
@@ -76,7 +76,7 @@ function pair(name, each, leases, latest, days) {
     </dl>
     ${tenants(each)}
     <h3>The last ${DAYS} days</h3>
-    ${days.length ? html`<div class="charts">
+    ${loaded && days.length ? html`<div class="charts">
       ${chart("Changes carried, by day", days, [["changes", (day) => day.changes]])}
       ${chart("Seconds a run took", days, [["median", (day) => day.p50], ["95 %", (day) => day.p95]])}
       ${chart("Conflicts and dead letters", days, [["conflicts", (day) => day.conflicts], ["dead letters", (day) => day.dead_letters]])}

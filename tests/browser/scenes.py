@@ -72,13 +72,13 @@ def history(world: Real, today: date) -> None:
     for back in range(1, 60):
         day = today - timedelta(days=back)
         changes = 4 if day.weekday() == 6 else round(90 + 45 * math.sin(back / 6) + 13 * (back % 5))
-        troubles = 7 if back == 21 else back % 4
+        troubles = {5: 2, 21: 7, 40: 1}.get(back, 0)
         figures = Figures(
             24,
             changes=changes,
             conflicts=troubles,
             dead_letters=troubles // 3,
-            durations=Counter({50 + back % 3: 22, 58 - back % 7: 2}),
+            durations=Counter({50 + back // 20: 22, 58 - back // 12: 2}),
         )
         figures.billed, figures.costs = Billed(3 * changes, 2 * changes, 0), Counter(USD=changes * 0.0000054)
         expiry = {"expire_at": datetime(2030, 1, 1, tzinfo=UTC)}

@@ -12,8 +12,8 @@ LOCKS = ("requirements.txt", "backend/requirements.txt")
 HEAD = """# Licences
 
 What `make lock` pins for the functions (`requirements.txt`) and the backend (`backend/requirements.txt`), as each package's own
-metadata has it, and what the pages are made from. `make lock` writes this page; a test holds that it is current and that no copyleft
-comes in unnamed. What is needed only to develop and test is in `requirements-dev.txt` and is not deployed.
+metadata has it, and what the pages are made from. `make lock` writes this page; a test holds that it is current and that no
+copyleft comes in unnamed. What is needed only to develop and test is in `requirements-dev.txt` and is not deployed.
 
 Copyleft: `merge3` (GPL 2 or later; joins texts under the policy `merge`), `psycopg` (LGPL; used unchanged) and `certifi` (MPL;
 certificates, used unchanged).

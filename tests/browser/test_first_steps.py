@@ -1,4 +1,4 @@
-"""The first steps of somebody new: an edit in the admin, a run from the dashboard, the member's own page; and how long they take."""
+"""The first steps of somebody new: an edit in the admin, a run from the dashboard, the member's own page; how long they take."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def polled() -> None:
 
 
 def held_for_long() -> None:
-    w = test_privacy.world()
+    w = test_privacy.busy()
     w.store.renew("things", w.clock(), {"changes": 1, "compared": 0})
 
 

@@ -1,7 +1,7 @@
 # Every target sets up .venv by itself, and works from any folder: make -C PATH TARGET
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-ojs demo-agents demo-bakalari demo-graph up hosting check test simulate simulate-selftest simulate-sweep \
-	bench docs lint lock audit clean venv
+	bench docs pictures lint lock audit clean venv
 
 PY := .venv/bin/python
 KEEP ?=
@@ -58,8 +58,12 @@ simulate-sweep: venv  ## every fault at every call of chosen scenarios, and pair
 bench: venv  ## speed and cost as ratios, measured side by side; ONLY=delta,idle some parts, BENCH=large all sizes
 	@BENCH=$(BENCH) $(PY) -m bench $(if $(ONLY),--only=$(ONLY))
 
-docs: venv  ## write docs/command-line.md anew, from the commands
-	@$(PY) -m local.command_line > docs/.command-line && mv docs/.command-line docs/command-line.md
+docs: venv  ## write the reference anew, from the code: command line, sync.yaml, functions, collections, REST contract
+	@$(PY) -m local.reference
+
+pictures: venv  ## take the pictures in docs/pictures anew, from the pages of the real stack
+	$(PY) -m pytest -q tests/browser/test_look.py
+	@cd .local/screenshots && cp overview-light.png overview-dark.png ../../docs/pictures/ && cp conflicts-light.png ../../docs/pictures/conflicts.png
 
 lint: venv  ## linters and types only
 	$(PY) -m ruff check .

@@ -28,15 +28,20 @@ Name = Annotated[str, Field(pattern=NAME)]
 
 
 class FieldSpec(Part):
-    """A synced field: its type, its name in Firestore, the decimal places, the entity that a reference points to, what
-    stands for nothing at a backend that has no null there (a set's is the empty list), and how its conflicts are settled."""
+    """A synced field. One with nothing but a type may be written short: `name: text`."""
 
     type: Type
+    """What its values are, on both sides."""
     firestore: str | None = Field(None, min_length=1)
+    """Its name in Firestore, or in a graph, where that is another than the backend's."""
     places: int | None = Field(None, ge=0, le=30)
+    """Of a decimal: how many places it has."""
     to: str | None = None
+    """Of a reference: the entity that it points to, of the same pair."""
     empty: Any = None
+    """What stands for nothing at a backend that has no null there. A set's is the empty list."""
     policy: Policy | None = None
+    """How its conflicts are settled; the entity's, if it names none."""
 
     @property
     def nothing(self) -> Any:
@@ -49,39 +54,53 @@ def _short_form(value: object) -> object:
 
 
 class EntitySpec(Part):
-    """A kind of record: its collection where a side is Firestore (in a graph its label, or its type), the name of its key at the
-    backend, its fields, its tenants where it has any, and how its conflicts are settled. `ends` name the two references that
-    make it a relationship. Of what is `published`, the backend has only events: they are carried and never compared."""
+    """A kind of record. Entities are carried in the order in which they stand: what others refer to comes first."""
 
     collection: str = Field("", pattern=r"^[^/{}]+(/(\{tenant\}|[^/{}]+)/[^/{}]+)*$")
+    """Where its documents lie in Firestore, with `{tenant}` where it has tenants; in a graph its label, or its type. Must be
+    given where a side is Firestore."""
     key: str = "id"
+    """The name of its key at the backend. It is no field, and must never change."""
     fields: dict[str, Annotated[FieldSpec, BeforeValidator(_short_form)]] = Field(min_length=1)
+    """Its synced fields, by their names at the backend. What is not listed is left alone on both sides."""
     tenants: tuple[str, ...] = ()
+    """The tenants that have such records; records of two tenants never meet."""
     policy: Policy | None = None
+    """How its conflicts are settled, deletes and all fields that name no policy; the pair's, if it names none."""
     ends: tuple[str, str] | None = None
+    """In a graph: the two references, from where to where, that make it a relationship."""
     published: bool = False
+    """The backend has only events of it: they are carried, and never compared."""
 
 
 class Limits(Part):
-    """How much at a time, for how long, and at what cost: `billed_operations` are those of one run. From `shard_threshold`
-    waiting changes on, a run is handed out to other instances in so many `shards`, where there is a task queue."""
+    """How much at a time, for how long, and at what cost."""
 
     page_size: int = Field(500, ge=1, le=1000)
+    """Changes or records that are read and written at a time."""
     run_seconds: float = Field(480, gt=0, le=1700)
+    """After so long a run ends by itself; the next one goes on."""
     retry_attempts: int = Field(10, ge=1)
+    """So many attempts, and `retry_hours`, must have passed before a change that is only ever put off is a dead letter."""
     retry_hours: float = Field(24, ge=0)
+    """See `retry_attempts`."""
     billed_operations: int | None = Field(None, ge=1)
+    """At so many reads, writes and deletes that Firestore bills, a run stops; the next one goes on."""
     shard_threshold: int | None = Field(None, ge=1)
+    """From so many waiting changes on, a run is handed out to other instances, where there is a task queue."""
     shards: Literal[4, 8, 16, 32, 64] = 16
+    """Into so many parts."""
 
 
 class Health(Part):
-    """When sync_health says that something is wrong. Where no `last_success_hours` are named, a success is missed once a second
-    run was planned since the last one."""
+    """When sync_health says that something is wrong."""
 
     oldest_pending_hours: float = Field(26, gt=0)
+    """A change has waited for longer."""
     last_success_hours: float | None = Field(None, gt=0)
+    """No run has gone through for longer. Where this is not set: since a second run was planned by `schedule`."""
     clock_seconds: float = Field(60, gt=0)
+    """The two sides' clocks are further apart."""
 
 
 def _planned(cron: str) -> str:
@@ -104,27 +123,39 @@ class Schedule(Part):
     """When a pair is synced by Cloud Scheduler."""
 
     cron: Annotated[str, AfterValidator(_planned)] = Field("30 3 * * *", pattern=r"^\S+( \S+){4}$")
+    """Five fields, as a crontab has them."""
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "Atlantic/Reykjavik"
+    """The zone of those times."""
 
 
 class RealTime(Part):
-    """A change is carried soon after it was made: with all that was made in the same so many seconds, and one more at most."""
+    """A change is carried soon after it was made, where there is a task queue. Without this part, it waits for the next run."""
 
     seconds: float = Field(5, ge=1, le=3600)
+    """All that was made in the same so many seconds is carried by one run, and one more at most."""
 
 
 class PairSpec(Part):
-    """Two peers and the entities that they share. `policy` is that of every entity and field that names none."""
+    """Two peers and the entities that they share."""
 
     left: str
+    """One peer's name; a policy speaks of it as `left_wins`."""
     right: str
+    """The other's."""
     entities: dict[Name, EntitySpec] = Field(min_length=1)
+    """What they share, by the names that the backend knows."""
     policy: Policy = Policy.LAST_WRITE_WINS
+    """How conflicts are settled in every entity and field that names no policy."""
     initial_winner: str | None = None
+    """The peer whose values win where both held a record before the first sync, and differ; none: the later write does."""
     limits: Limits = Limits()
+    """How much at a time."""
     health: Health = Health()
+    """When something is wrong."""
     schedule: Schedule = Schedule()
+    """When it runs."""
     real_time: RealTime | None = None
+    """Whether changes are carried at once."""
 
     def mapped(self) -> list[mapping.Entity]:
         """Return the entities as the peers use them."""
@@ -157,8 +188,11 @@ class Settings(Part):
     """All of sync.yaml."""
 
     version: Literal[1]
+    """That of this format."""
     peers: dict[Name, Annotated[PeerSpec, Field(discriminator="kind")]] = Field(min_length=1)
+    """The systems, by names of your choice."""
     pairs: dict[Name, PairSpec] = Field(min_length=1)
+    """What is kept in step with what, by names of your choice."""
 
     def pair_of(self, entity: str) -> str:
         """Return the name of the pair that syncs an entity: that with Firestore, if there is one."""

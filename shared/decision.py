@@ -21,17 +21,22 @@ OPERATOR = "operator"
 
 
 class Decision(BaseModel):
-    """What somebody decides of a conflict: `keep` one of its sides, or a `value` of their own. `again` decides anew what
-    somebody has decided before."""
+    """What somebody decides of a conflict."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     id: str = Field(min_length=1, max_length=200)
+    """The id of its document in `sync_conflicts`."""
     keep: Literal["local", "incoming", "value"]
+    """One of its sides, which may be a delete, or a value of your own."""
     value: Any = None
+    """The value, with `keep: value` and only with that. If it breaks a rule of one side, nothing is written."""
     note: str | None = Field(None, max_length=2000)
+    """Why; kept with the conflict."""
     by: str = Field(OPERATOR, min_length=1, max_length=200)
+    """Who decides; whoever has a token of their own is named by that instead."""
     again: bool = False
+    """Decide anew what somebody has decided before."""
 
     @model_validator(mode="after")
     def _names_its_value(self) -> Decision:

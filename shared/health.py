@@ -88,10 +88,14 @@ def _troubles(found: Found) -> Iterator[Trouble]:
     yield from _of_runs(found)
     if found.dead_letters:
         cure = "`./bothways dead-letters` says why each was refused; mend that, then `./bothways replay --id ID`"
-        yield Trouble("dead-letters", f"{found.dead_letters} dead letter(s) wait for somebody", cure)
+        yield Trouble("dead-letters", f"{_waiting(found.dead_letters, 'dead letter')} for somebody", cure)
     if found.open_conflicts:
         cure = "`./bothways conflicts --open` shows them; decide each by `./bothways resolve ID --keep local|incoming|value`"
-        yield Trouble("conflicts", f"{found.open_conflicts} conflict(s) wait for somebody's decision", cure)
+        yield Trouble("conflicts", f"{_waiting(found.open_conflicts, 'conflict')} for somebody's decision", cure)
+
+
+def _waiting(number: int, what: str) -> str:
+    return f"{number} {what} waits" if number == 1 else f"{number} {what}s wait"
 
 
 def _of_peers(found: Found) -> Iterator[Trouble]:

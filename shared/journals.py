@@ -30,12 +30,14 @@ NOBODY_ELSE = Caller("a journal's event", "ojs_event", Role.OPERATOR)
 
 
 class EventRequest(BaseModel):
-    """What happened to: `submission` is its id in that journal's OJS."""
+    """What a journal tells of."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     journal: str = Field(min_length=1)
+    """The journal's name in sync.yaml."""
     submission: int = Field(ge=1)
+    """The submission's id in that journal's OJS."""
 
 
 class HealthRequest(BaseModel):
@@ -44,6 +46,7 @@ class HealthRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     journal: str | None = None
+    """Only this one."""
 
 
 def signed(request: Request) -> Caller:
@@ -61,7 +64,7 @@ def signed(request: Request) -> Caller:
 
 
 def event(request: Request, call: service.Call) -> service.Answer:
-    """Sync the submission that an event is about, in every pair that has it."""
+    """Sync it, and answer in `submission` with what became of it in every pair that has it."""
     asked = parse(request, EventRequest)
     ends: dict[str, Any] = {}
     errors: list[dict[str, Any]] = []
@@ -77,7 +80,7 @@ def event(request: Request, call: service.Call) -> service.Answer:
 
 
 def health(request: Request, call: service.Call) -> service.Answer:
-    """Answer how the journals are: version found, and what is wrong."""
+    """Answer in `journals` how each is: version found, and what is wrong. 503: something is."""
     return health_asked(parse(request, HealthRequest), call)
 
 

@@ -37,9 +37,13 @@ class Subject(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     entity: str
+    """The kind of record."""
     key: str = Field(min_length=1)
+    """Its key."""
     tenant: str | None = Field(None, min_length=1)
+    """Its tenant, where the entity has any."""
     by: Name = "operator"
+    """Who asks, for `sync_audit`; whoever has a token of their own is named by that instead."""
 
     def found_in(self, pairs: Mapping[str, Pair]) -> tuple[Pair, RecordId]:
         """Return the pair and the record; BadRequest, without the key, if there can be none such."""
@@ -58,9 +62,10 @@ class Subject(BaseModel):
 
 
 class Erasure(Subject):
-    """What is to be erased. `reason` is kept in `sync_audit`: it must not name the person."""
+    """What is to be erased."""
 
     reason: str | None = Field(None, min_length=1, max_length=200)
+    """Why; kept in `sync_audit`, so it must not name the person."""
 
     def check(self) -> None:
         """Raise BadRequest if the reason says whose record it was."""

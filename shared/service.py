@@ -46,12 +46,19 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     pair: str | None = None
+    """Only this pair; otherwise all, one after the other."""
     entities: list[str] | None = Field(None, min_length=1, max_length=1000)
+    """Only these entities."""
     tenant: Text | None = None
+    """Only this tenant's records."""
     dry_run: bool = False
+    """Say what would be done, record by record, and what it would be billed; do nothing."""
     max_changes: int | None = Field(None, ge=1)
+    """Stop after so many changes; `left_over` says whether there are more."""
     max_billed: int | None = Field(None, ge=1)
+    """Stop at so many billed operations of Firestore."""
     allow_mass_delete: str | None = None
+    """The plan of a brake (`brakes` of an earlier answer) whose deletes may pass. Needs the role admin."""
 
     def order(self, run_id: str) -> Order:
         """Return what the run is to do."""
@@ -64,24 +71,31 @@ class RunRequest(BaseModel):
 
 
 class ReplayRequest(BaseModel):
-    """Which dead letters are to be replayed: the one with this id, or the open ones of an entity, or with a reason, or both.
-    `by` is who asks, for `sync_audit`."""
+    """Which dead letters are to be replayed: the one with an id, or the open ones of an entity, or with a reason, or both."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     pair: str | None = None
+    """Whose; not needed with an id, nor where there is one pair."""
     id: str | None = Field(None, min_length=1)
+    """The id of its document in `sync_dead_letters`."""
     entity: str | None = None
+    """Those of this entity."""
     reason: str | None = Field(None, pattern=r"^[a-z0-9-]{1,64}$")
+    """Those with this reason, such as `too-large`."""
     max: int = Field(100, ge=1, le=1000)
+    """So many at the most; `left_over` says whether there may be more."""
     by: str = Field("operator", min_length=1, max_length=200)
+    """Who asks, for `sync_audit`; whoever has a token of their own is named by that instead."""
     allow_mass_delete: str | None = None
+    """The plan of a brake whose deletes may pass. Needs the role admin."""
 
 
 class SyncRequest(RunRequest):
     """What a caller may ask of a delta sync."""
 
     direction: str | None = None
+    """Only this way, such as `django_to_firestore`."""
 
     def order(self, run_id: str) -> Order:
         """Return what the run is to do."""
@@ -89,14 +103,19 @@ class SyncRequest(RunRequest):
 
 
 class ReconcileRequest(RunRequest):
-    """What a caller may ask of a reconcile: see `reconcile.Task`. It works both ways. `repair: false` only counts what differs,
-    `dry_run` what would be done about it."""
+    """What a caller may ask of a reconcile. It works both ways."""
 
     keys: list[Text] | None = Field(None, min_length=1, max_length=10_000)
+    """Only the records with these keys, of one entity."""
     mode: Literal["quick", "full"] = "full"
+    """By digests, for a billed read per thousand records; or by reading every record, which also finds edits whose trigger was
+    lost."""
     batch_size: int | None = Field(None, ge=1, le=1000)
+    """So many records at a time; the pair's `page_size`, if not given."""
     restart: bool = False
+    """Begin at the beginning, also where an earlier full reconcile was cut off."""
     repair: bool = True
+    """Mend what differs; false only counts it."""
 
     @model_validator(mode="after")
     def _keys_are_of_one_entity(self) -> Self:
@@ -258,7 +277,7 @@ def _made(motion: Motion, pair: Pair, order: Order, dry_run: bool, call: Call) -
 
 
 def sync(request: Request, call: Call) -> Answer:
-    """Carry over what waits in the queues."""
+    """Carry over what waits in the queues, and answer in `pairs` with each run's report."""
     return sync_asked(parse(request, SyncRequest), call)
 
 
@@ -268,7 +287,7 @@ def sync_asked(asked: SyncRequest, call: Call) -> Answer:
 
 
 def shard(request: Request, call: Call) -> Answer:
-    """Carry one shard of a run that was handed out; 200 with a note if there is nothing to do."""
+    """Carry the shard, and answer in `pairs` with its report, or with a `note` if there is nothing to do."""
     asked, log = parse(request, shards.ShardRequest), wiring.log().bind(requestId=call.request_id)
     if asked.pair not in wiring.pairs():
         raise BadRequest(f"pair: there is no pair {asked.pair!r}; there are: {', '.join(wiring.pairs())}")
@@ -282,7 +301,7 @@ def shard(request: Request, call: Call) -> Answer:
 
 
 def reconcile(request: Request, call: Call) -> Answer:
-    """Compare whole peers and mend what differs."""
+    """Compare, mend what differs, and answer in `pairs` with each run's report, in which `reconciled` tells of each entity."""
     return reconcile_asked(parse(request, ReconcileRequest), call)
 
 
@@ -292,7 +311,8 @@ def reconcile_asked(asked: ReconcileRequest, call: Call) -> Answer:
 
 
 def resolve(request: Request, call: Call) -> Answer:
-    """Decide a conflict as the request says."""
+    """Decide the conflict, and answer in `conflict` with what was kept, by whom and when, and no value. 400: a side refuses the
+    value, and nothing was written. 404: no such conflict. 409: decided before, or overtaken by a newer edit."""
     log = wiring.log().bind(requestId=call.request_id)
     asked = parse(request, Decision)
     asked = asked.model_copy(update={"by": call.caller.signs(asked.by)})
@@ -301,7 +321,8 @@ def resolve(request: Request, call: Call) -> Answer:
 
 
 def health(call: Call) -> Answer:
-    """Return backlogs, oldest pending, last run and dead letters of every pair; 503 where something needs somebody."""
+    """Answer in `pairs` with the backlogs, oldest pending, last run and dead letters of each. 503: something needs somebody;
+    `errors` names it, each with a cure."""
     limits, store = wiring.settings().pairs, wiring.store()
     pairs = {
         name: pair_health(pair, limits[name].health, store, wiring.now(), limits[name].schedule)
@@ -321,7 +342,7 @@ def _described(name: str) -> dict[str, Any]:
 
 
 def replay(request: Request, call: Call) -> Answer:
-    """Replay the dead letters that the request asks for and answer with what became of each."""
+    """Replay them, and answer in `letters` with what became of each, in `counts` with how many ended so."""
     return replay_asked(parse(request, ReplayRequest), call)
 
 
@@ -340,7 +361,8 @@ def replay_asked(asked: ReplayRequest, call: Call) -> Answer:
 
 
 def erasing(request: Request, call: Call) -> Answer:
-    """Erase the record that the request names."""
+    """Erase it, and answer in `receipt` with what was dropped where, and what remains until when. 404: nothing is known of it.
+    409: a run is under way, call again after it; or a side holds on to the record."""
     return erase_asked(parse(request, Erasure), call)
 
 
@@ -353,7 +375,7 @@ def erase_asked(asked: Erasure, call: Call) -> Answer:
 
 
 def exporting(request: Request, call: Call) -> Answer:
-    """Return all that is held of the record that the request names."""
+    """Answer with the record as each side holds it, and all that is kept about it. 404: nothing is known of it."""
     return export_asked(parse(request, Subject), call)
 
 
@@ -365,7 +387,7 @@ def export_asked(asked: Subject, call: Call) -> Answer:
 
 
 def explaining(request: Request, call: Call) -> Answer:
-    """Tell the story of the record that the request names."""
+    """Answer in `story` with what is known of the record. 404: nothing is known of it."""
     pair, record = parse(request, Subject).found_in(wiring.pairs())
     facts = gather(pair, record, wiring.store())
     if not known(facts):

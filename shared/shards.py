@@ -32,10 +32,15 @@ class ShardRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     pair: str
+    """The pair."""
     run: str = Field(min_length=1)
+    """The id of the run."""
     entity: str
+    """The entity that is being carried."""
     shard: int
+    """The number of the shard, from 0."""
     of: int
+    """How many there are."""
 
 
 def sync(pair: Pair, order: Order, store: Store, now: Callable[[], datetime], log: Log, tasks: Tasks | None) -> Report:

@@ -337,7 +337,7 @@ def test_health_shows_each_trouble_with_its_cure_and_the_tenants_that_wait() -> 
         in text
     )
     assert "RVK: " not in text
-    assert "dead-letters: 2 dead letter(s) wait for somebody `./bothways dead-letters` says why" in text
+    assert "dead-letters: 2 dead letters wait for somebody `./bothways dead-letters` says why" in text
 
 
 def test_letters_and_what_became_of_them_are_shown() -> None:
@@ -512,7 +512,7 @@ def test_a_dead_letter_is_listed_replayed_once_its_cause_is_mended_and_health_fo
     real.firestore.document("members/2").update({"email": "a@example.is"})
     real.wait_for_queue(1)
     terminal("sync", code=3)
-    assert "1 dead letter(s) wait for somebody" in terminal("health", code=3)
+    assert "1 dead letter waits for somebody" in terminal("health", code=3)
     [letter] = terminal.json("dead-letters")
     assert (letter["key"], letter["attempts"]) == ("2", 1)
     assert "refused" in terminal("replay", "--id", letter["id"], code=3)

@@ -133,7 +133,7 @@ def test_what_waits_is_decided_by_http(real: Real, kind: str, kept: str) -> None
     by_firestore(real)
     real.wait_for_queue(1)
     library.run()
-    assert "1 conflict(s) wait" in real.call("sync_health").text
+    assert "1 conflict waits" in real.call("sync_health").text
     [conflict] = real.rows("sync_conflicts", status="open")
     value = {"left": left, "right": right}[kept]
     side = next(each for each in ("local", "incoming") if conflict[each].get("value") == value)
@@ -147,7 +147,7 @@ def test_what_waits_is_decided_by_http(real: Real, kind: str, kept: str) -> None
     assert real.rows("sync_queue", sync_status="pending", entity="branch") == []
     real.sync()
     assert real.sync("reconcile")["reconciled"]["branch"]["different"] == 0
-    assert "conflict(s) wait" not in real.call("sync_health").text
+    assert "conflict waits" not in real.call("sync_health").text
 
 
 def test_the_loser_comes_back_by_one_call_and_deciding_twice_is_409(real: Real) -> None:

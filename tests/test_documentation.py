@@ -42,6 +42,13 @@ def test_every_test_that_says_which_invariant_it_holds_is_named_there() -> None:
     assert sorted(holding - {f"{file}::{test}" for file, test in NAMED.findall(INVARIANTS)}) == []
 
 
+def test_the_pictures_of_the_readme_are_there_and_small() -> None:
+    shown = set(re.findall(r"docs/pictures/[\w-]+\.png", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert shown == {str(each.relative_to(ROOT)) for each in (ROOT / "docs" / "pictures").iterdir()}
+    assert len(shown) <= 3
+    assert {name: size for name in shown if (size := (ROOT / name).stat().st_size) > 150_000} == {}
+
+
 def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
     assert command_line.page() == (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8"), "run `make docs`"
 

@@ -136,8 +136,8 @@ TROUBLES = {
     "clock": (apart, "its clock is 61 s off the functions'", "NTP"),
     "failed": (failed, "failed", "sync_runs"),
     "brake": (flooded, "held a mass delete", "--allow-mass-delete PLAN"),
-    "dead-letters": (refused, "1 dead letter(s)", "./bothways dead-letters"),
-    "conflicts": (undecided, "1 conflict(s)", "./bothways conflicts --open"),
+    "dead-letters": (refused, "1 dead letter waits", "./bothways dead-letters"),
+    "conflicts": (undecided, "1 conflict waits", "./bothways conflicts --open"),
     "quota": (over_quota, "firestore: it said", "limits in sync.yaml"),
     "peer": (silent, "is the backend running?", "start or mend django"),
 }

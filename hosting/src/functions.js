@@ -8,6 +8,8 @@ const WORDS = {
   504: "No answer within a minute. What was begun goes on by itself, and shows under Runs.",
 };
 
+const UNSEEN = "No answer within a minute: there is too much for a dry run here. Nothing was written; ./bothways plan waits as long as it takes.";
+
 /** Return {ok, status, result, errors, message} of a function; never throws. `message` is for people. */
 export async function ask(session, name, body) {
   try {
@@ -18,7 +20,7 @@ export async function ask(session, name, body) {
     });
     const said = await answer.json().catch(() => ({}));
     const errors = said.errors || [];
-    const message = WORDS[answer.status] || errors.map((each) => each.message).join("; ") || `The functions answered ${answer.status}.`;
+    const message = (answer.status === 504 && body?.dry_run && UNSEEN) || WORDS[answer.status] || errors.map((each) => each.message).join("; ") || `The functions answered ${answer.status}.`;
     return { ok: answer.ok, status: answer.status, result: said.result || {}, errors, message: answer.ok ? "" : message, runId: said.runId };
   } catch {
     const message = "The functions cannot be reached: is there a network? Nothing was lost; try again.";

@@ -18,20 +18,24 @@ def _zone(name: str) -> str:
 
 
 class JournalSpec(Part):
-    """A journal: `url` is all that comes before /api/v1, `context` its id in its OJS, `time_zone` that of the server's clock.
-
-    It is asked when the pair is synced, but `every_minutes` at the most; not at all while it is not `enabled`. `event_key` names
-    the secret with which calls of ojs_event are signed.
-    """
+    """A journal, under the name that is its tenant."""
 
     url: str = Field(pattern=r"^https?://.+")
+    """All that comes before `/api/v1`."""
     token: str = Field(pattern=SECRET_NAME)
+    """The secret with the token of an account that is manager of this journal."""
     context: int = Field(ge=1)
+    """Its id in its OJS."""
     time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """That of the server's clock: OJS names none."""
     every_minutes: float = Field(0, ge=0)
+    """It is asked when the pair is synced, but so often at the most; runs that name it are not held up by it."""
     enabled: bool = True
+    """While false it is not asked at all, and what waits for it waits."""
     event_key: str | None = Field(None, pattern=SECRET_NAME)
+    """The secret with which calls of ojs_event are signed; without one there can be none."""
     timeout_seconds: float = Field(60, gt=0, le=600)
+    """So long a call may take."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -40,10 +44,12 @@ class JournalSpec(Part):
 
 
 class OjsSpec(PolledSpec):
-    """Journals by their short names, which are the tenants."""
+    """Journals of OJS, read and written."""
 
     kind: Literal["ojs"]
+    """What it is."""
     journals: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")], JournalSpec] = Field(min_length=1)
+    """The journals, by the names of the tenants."""
 
     tenants_in: ClassVar[str | None] = "journals"
 

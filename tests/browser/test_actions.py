@@ -82,6 +82,40 @@ def test_functions_that_do_not_answer_are_said_to_be_so_and_the_live_lists_go_on
     expect(page.locator("tbody tr")).to_have_count(shown + 1)
 
 
+def test_a_run_that_takes_longer_than_hosting_waits_is_said_to_go_on_and_is_followed_to_its_end(
+    opened: Opened, world: Real
+) -> None:
+    members(world)
+    in_django(world, ANNA, notes="rings in the evening")
+    run = {"pair": "members", "run_id": "slow", "status": "running", "by": "somebody"}
+
+    def too_slow(route: Any) -> None:
+        if "dry_run" in (route.request.post_data or ""):
+            route.continue_()
+            return
+        world.firestore.document("sync_runs/members:slow").set(run | {"started_at": datetime.now(UTC)})
+        route.fulfill(status=504, body="upstream request timeout", content_type="text/plain")
+
+    page = opened("/#runs", expected=504)
+    page.route("**/api/bidirectional_sync", too_slow)
+    page.get_by_role("button", name="Dry run").click()
+    page.get_by_role("button", name="Run it now").click()
+    expect(page.get_by_text("No answer within a minute. What was begun goes on by itself")).to_be_visible()
+    expect(page.get_by_text("members is running")).to_be_visible()
+    world.firestore.document("sync_leases/members").set({"run_id": "slow", "until": None, "done": {"changes": 77, "compared": 0}})
+    expect(page.get_by_text("77 changes read so far")).to_be_visible()
+    world.firestore.document("sync_runs/members:slow").update({"status": "done", "completed_at": datetime.now(UTC)})
+    expect(page.get_by_text("members is running")).to_have_count(0)
+    world.firestore.document("sync_leases/members").delete()
+
+
+def test_a_dry_run_that_takes_longer_than_hosting_waits_is_not_said_to_go_on(opened: Opened, world: Real) -> None:
+    page = opened("/#runs", expected=504)
+    page.route("**/api/bidirectional_sync", lambda route: route.fulfill(status=504, body="upstream request timeout"))
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_text("there is too much for a dry run here")).to_be_visible()
+
+
 def test_everything_is_reached_by_keyboard_alone(opened: Opened, world: Real) -> None:
     page = opened("/#runs")
     expect(page.get_by_role("button", name="Dry run")).to_be_enabled()
@@ -99,6 +133,7 @@ def test_the_overview_says_in_plain_words_what_needs_somebody_and_leads_there(op
     page = opened("/")
     expect(page.get_by_text("All is well")).to_be_visible()
     expect(page.locator("canvas")).to_have_count(4)
+    expect(page.get_by_role("region", name="Tenants")).to_have_count(0)
     open_conflict(world)
     page.get_by_role("button", name="Ask again").click()
     expect(page.get_by_text("1 thing needs you")).to_be_visible()

@@ -27,7 +27,7 @@ PAGES = {
     "reconcile": ("/#reconcile", "Earlier ones"),
     "profile": (f"/profile#{ANNA}", "in conflict"),
 }
-UNFINISHED = re.compile("Loading …|Asking how|looking …")
+UNFINISHED = re.compile("Loading …|Asking how|looking …|Looking …")
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": DESK},
     "dark": {"color_scheme": "dark", "viewport": DESK},
@@ -53,6 +53,7 @@ def test_every_page_looks_right_in_both_themes_and_on_a_phone(opened: Opened, wo
             page.locator("#content", has_text=re.compile(wanted)).wait_for()
             expect(page.locator("progress")).to_have_count(0)
             expect(page.get_by_text(UNFINISHED)).to_have_count(0)
+            expect(page.locator("button:disabled")).to_have_count(0)
             page.screenshot(path=PICTURES / f"{name}-{look}.png", full_page=True)
             wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
             troubles |= {f"{name}-{look}": each for each in (serious(page), wide and "scrolls sideways") if each}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.licences import LOCKS, page, pinned
+from local.licences import LOCKS, bundled, page, pinned
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = (*LOCKS, "requirements-dev.txt")
@@ -44,8 +44,15 @@ def test_the_page_of_licences_is_current():
     assert (ROOT / "docs/licences.md").read_text() == page()
 
 
+def test_the_packages_of_the_pages_are_listed_and_what_only_makes_or_tests_them_is_not():
+    found = bundled()
+    assert {"firebase", "@firebase/firestore", "lit-html", "uplot"} <= set(found)
+    assert {"esbuild", "axe-core"} & set(found) == set()
+    assert "unknown" not in found.values()
+
+
 def test_no_copyleft_comes_in_unnamed():
     rows = re.findall(r"^\| (\S+) +\| (.+?) +\|$", (ROOT / "docs/licences.md").read_text(), re.MULTILINE)
-    found = {name for name, licence in rows[1:] if not any(free in licence for free in FREE)}
-    assert len(rows) > 40
+    found = {name for name, licence in rows if name not in {"Name", "---"} and not any(free in licence for free in FREE)}
+    assert len(rows) > 90
     assert found == NAMED

@@ -25,6 +25,7 @@ TARGETS = (
     "simulate-sweep",
     "bench",
     "docs",
+    "pictures",
     "lint",
     "lock",
     "audit",

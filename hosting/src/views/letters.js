@@ -35,7 +35,7 @@ export function letters({ session, update }) {
       ${byReason(it.found.rows).map(([reason, rows]) => html`<section class="card"><h2>${reason.replaceAll("-", " ").replaceAll("_", " ")} <span class="quiet">${plural(rows.length, "letter")} shown</span></h2>
         <div class="actions"><button ?disabled=${!!it.busy} @click=${() => replay(`all with the reason “${reason}”`, { pair: rows[0].pair, reason })}>Replay all of this reason</button></div>
         ${rows.map((row) => one(row, it, replay))}</section>`)}
-      <p class="quiet">${it.all === null ? "" : `${number(it.all)} wait for somebody.`} ${it.found.more ? html`<button @click=${() => { it.most += PAGE; begin(); update(); }}>Show ${PAGE} more</button>` : nothing}</p>`,
+      <p class="quiet">${it.all === null ? "" : `${number(it.all)} ${it.all === 1 ? "waits" : "wait"} for somebody.`} ${it.found.more ? html`<button @click=${() => { it.most += PAGE; begin(); update(); }}>Show ${PAGE} more</button>` : nothing}</p>`,
     stop: () => it.found.stop(),
   };
 }

@@ -46,7 +46,7 @@ export function overview({ session, update }) {
     draw: () => html`${verdict(session, update)}
       ${pairNames().map((name) => pair(name, health.pairs[name], leases, latest))}
       ${health.pairs ? html`<section><h2>Over time</h2><label>Show the last <select @change=${choose}>${Object.entries(SPANS).map(([each, [, words]]) => html`<option value=${each}>${words}</option>`)}</select></label>
-        ${pairNames().map((name) => charts(name, figures(name), latest))}</section>` : nothing}`,
+        ${pairNames().map((name) => charts(name, figures(name), [latest, kept[name]]))}</section>` : nothing}`,
     stop: () => {
       clearInterval(again);
       for (const each of [leases, latest, ...Object.values(kept)]) each.stop();
@@ -87,8 +87,9 @@ function pair(name, each, leases, latest) {
     ${Object.keys(each.tenants).length ? tenants(each.tenants, Object.keys(each.peers)) : nothing}</section>`;
 }
 
-function charts(name, days, latest) {
-  if (!days.length) return latest.state === "ready" ? html`<p class="quiet">${name}: no run yet, so there is nothing to draw. <a href="#runs">Start one</a>.</p>` : html`<p class="quiet" role="status">Loading …</p>`;
+function charts(name, days, sources) {
+  const loading = sources.some((each) => each.state === "loading");
+  if (loading || !days.length) return !loading ? html`<p class="quiet">${name}: no run yet, so there is nothing to draw. <a href="#runs">Start one</a>.</p>` : html`<p class="quiet" role="status">Loading …</p>`;
   const ways = [...new Set(days.flatMap((day) => Object.keys(day.carried).filter((way) => day.carried[way])))].sort();
   return html`<h3>${name}</h3><div class="charts">
       ${chart(`Changes carried, ${name}`, days, (ways.length ? ways : [sidesOf(name).join("_to_")]).map((way) => [arrow(way), (day) => day.carried[way] || 0]))}

@@ -40,7 +40,7 @@ export function queue({ session, update }) {
   look(session, update, true);
   begin();
   return {
-    draw: () => html`${pairNames().map((name) => sides(name, it, peek))}
+    draw: () => html`${health.pairs ? pairNames().map((name) => sides(name, it, peek)) : asking()}
       <section><h2>Firestore</h2><form class="filters" role="search" @submit=${search}>
         <label>State <select name="status">${Object.entries(STATES).map(([status, words]) => html`<option value=${status} ?selected=${status === it.status}>${words}</option>`)}</select></label>
         <label>Entity <select name="entity"><option value="">all</option>${entities().map(({ name }) => html`<option ?selected=${name === it.entity}>${name}</option>`)}</select></label>
@@ -55,8 +55,10 @@ export function queue({ session, update }) {
 
 const byAge = (a, b) => (dateOf(a.created_at) ?? 0) - (dateOf(b.created_at) ?? 0);
 
-const sides = (pair, it, peek) => html`<section class="card"><h2>${pair}</h2><dl class="facts">${Object.entries(health.pairs[pair].peers).map(([side, each]) => html`<div><dt>${title(side)}</dt><dd>${plural(each.pending, "change")} ${each.pending === 1 ? "waits" : "wait"}${each.oldest_pending_at ? html`<br><span class="quiet">the oldest ${ago(each.oldest_pending_at)}</span>` : nothing}
-    ${side === "firestore" ? nothing : html`<br><button ?disabled=${!!it.busy} @click=${() => peek(pair, side)}>${it.busy === side ? "Looking …" : `See what waits in ${title(side)}`}</button>`}</dd></div>`)}</dl>
+const asking = () => (health.message ? notice({ kind: "bad", text: health.message }) : html`<section class="card"><p class="quiet" role="status">Asking how much waits …</p></section>`);
+
+const sides = (pair, it, peek) => html`<section class="card"><h2>${pair}</h2><dl class="facts">${Object.entries(health.pairs[pair].peers).map(([side, each]) => html`<div><dt>${title(side)}</dt><dd>${plural(each.pending, "change")} ${each.pending === 1 ? "waits" : "wait"}${each.oldest_pending_at ? html`<br><span class="quiet">the oldest ${ago(each.oldest_pending_at)}</span>` : nothing}</dd></div>`)}</dl>
+    <div class="actions">${sidesOf(pair).filter((side) => side !== "firestore").map((side) => html`<button ?disabled=${!!it.busy} @click=${() => peek(pair, side)}>${it.busy === side ? "Looking …" : `See what waits in ${title(side)}`}</button>`)}</div>
     ${Object.entries(it.other).map(([side, each]) => html`<h3>Waits in ${title(side)}</h3>${notice(each.said)}${each.report ? plan(each.report) : nothing}`)}</section>`;
 
 const table = (rows) => html`<div class="wide-table" tabindex="0" role="region" aria-label="Queue entries"><table><thead><tr><th scope="col">Record</th><th scope="col">What</th><th scope="col">Values</th><th scope="col">State</th><th scope="col">Since</th></tr></thead>

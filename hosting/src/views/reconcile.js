@@ -67,5 +67,6 @@ function figures(reconciled = {}) {
 function earlier(found) {
   const rows = found.rows.filter((run) => run.result?.reconciled);
   if (found.state !== "ready" || !found.rows.length) return nothing;
+  if (!rows.length) return html`<p class="quiet">There is none among the latest ${plural(found.rows.length, "run")}.</p>`;
   return html`${rows.map((run) => html`<details><summary>${time(run.started_at)} ${isRunning(run) ? label("busy", "running") : outcome(run)}</summary>${figures(run.result.reconciled)}<p><a href="#runs/${encodeURIComponent(run.id)}">The whole run</a></p></details>`)}<p class="quiet">Among the latest ${plural(found.rows.length, "run")}.</p>`;
 }

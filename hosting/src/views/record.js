@@ -62,7 +62,7 @@ function told(it, compare) {
       ${it.found ? html`<div role="status">${it.found.only === "look" && !it.found.plan?.length ? html`<p class="notice good">Both sides agree: there is nothing to mend.</p>` : nothing}${it.found.only === "look" ? plan({ ...it.found, plan: it.found.plan?.length ? it.found.plan : null }) : html`<p class="notice good">Compared, and mended where it differed.</p>${tallies("What was found", "Entity", it.found.reconciled, (name) => name)}`}</div>` : nothing}</section>
     <section><h2>As it is now</h2>${now(story)}</section>
     <section><h2>What happened</h2><ol class="timeline">${story.events.map((each) => html`<li class=${each.what}><p class="when">${time(each.at)} · ${title(each.where)}</p><p>${label(SIGNS[each.what] || "calm", each.what)} <span class="quiet">${each.fate}</span> ${each.run && each.run !== "tracker" ? html`<a href="#runs/${encodeURIComponent(`${pairOf(it.entity)}:${each.run}`)}">its run</a>` : nothing}</p>
-      <dl class="change">${Object.entries(each.fields).map(([name, shown]) => html`<div><dt>${name}</dt><dd>${value(shown)}</dd></div>`)}</dl></li>`)}</ol></section>`;
+      <dl class="change">${Object.entries(each.fields).map(([name, shown]) => html`<div><dt>${title(name)}</dt><dd>${value(shown)}</dd></div>`)}</dl></li>`)}</ol></section>`;
 }
 
 const pairOf = (entity) => entities().find(({ name }) => name === entity)?.pair;

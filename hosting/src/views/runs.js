@@ -78,7 +78,7 @@ function starter(session, update) {
     it.busy = "";
     const report = answer.result.pairs?.[pair()];
     if (answer.status === 409) it.said = { kind: "warn", text: "A run of this pair is under way: wait for it, it shows below." };
-    else if (!answer.ok) it.said = { kind: "bad", text: answer.message };
+    else if (!answer.ok) it.said = { kind: answer.status === 504 ? "warn" : "bad", text: answer.message };
     return answer.ok ? report : null;
   };
   const dry = async () => {

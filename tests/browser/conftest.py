@@ -98,7 +98,7 @@ def chromium() -> Iterator[Any]:
 
 def own(text: str, expected: int) -> bool:
     """Return whether this is what the browser itself says of a call that the test wants to fail. `cleardot.gif` is what
-    Firestore's client looks for to see whether there is a network; the pages' policy does not let it. That there is none it says."""
+    Firestore's client looks for to see whether there is a network; the pages' policy does not let it."""
     alone = ("net::ERR_INTERNET_DISCONNECTED", "cleardot.gif", "Could not reach Cloud Firestore backend")
     return expected > 0 and (f"status of {expected} " in text or any(each in text for each in alone))
 

@@ -11,17 +11,21 @@ import pytest
 from shared import held, resolution
 from shared.model import Acknowledgement, Change
 from shared.resolution import Plan
+from simulation import schedule
 
 
 def a_resolution_reaches_one_side_alone(patch: pytest.MonkeyPatch) -> None:
+    _under_policies(patch)
     _planned(patch, lambda made: replace(made, at_target=None) if made.at_source else made)
 
 
 def a_policy_keeps_nothing_of_what_it_overrules(patch: pytest.MonkeyPatch) -> None:
+    _under_policies(patch)
     _planned(patch, lambda made: replace(made, conflicts=tuple(each for each in made.conflicts if each.open)))
 
 
 def a_held_change_is_acknowledged_before_its_conflict_is_kept(patch: pytest.MonkeyPatch) -> None:
+    _under_policies(patch)
     settle = held._settle
 
     def early(way: Any, changes: Sequence[Change]) -> Any:
@@ -33,8 +37,13 @@ def a_held_change_is_acknowledged_before_its_conflict_is_kept(patch: pytest.Monk
 
 
 def a_delete_that_was_beaten_goes_through_alone(patch: pytest.MonkeyPatch) -> None:
+    _under_policies(patch)
     for module in (held, resolution):
         patch.setattr(module, "is_beaten", lambda change, mine: False)
+
+
+def _under_policies(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(schedule, "UNDER_POLICIES", True)
 
 
 def _planned(patch: pytest.MonkeyPatch, spoiled: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from simulation.moods import drawn
 from simulation.stage import Settings, Stage
 from simulation.steps import STEPS, step
 
+UNDER_POLICIES = os.environ.get("POLICIES") == "1"
+"""Whether some worlds are under other policies than the last write: see docs/simulation.md for what fails yet."""
 ENTITIES = (("group", "thing"), ("thing",), ("thing",), ("group", "thing", "note"))
 
 
@@ -61,6 +64,7 @@ def opened(number: int, trace: list[str] | None = None) -> Stage:
     faulty = word.take(8) < 7
     winner = word.pick((*[None] * 6, "django", "firestore")) if faulty else None
     policy = word.weighed([(18, ""), *((1, each) for each in POLICIES if each and faulty)])
+    policy = policy if UNDER_POLICIES else ""
     settings = Settings(word.pick(ENTITIES), word.pick((3, 2, 1)), winner, patience=word.pick((4, 10, 2)), policy=policy)
     beginning = word.weighed([(6, "synced"), (1, "empty"), (int(faulty), "never synced")])
     stage = Stage(settings, trace)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from simulation import schedule
 from simulation.__main__ import main
 from simulation.batch import Totals, batch, lines, progress
 from simulation.choices import schedule_of
@@ -87,9 +88,11 @@ def test_1_convergence_and_2_no_lost_update_on_any_schedule() -> None:
         assert play(schedule_of(seed)).failure is None, f"make simulate SEED={seed} N=1"
 
 
-def test_nor_on_those_that_once_failed() -> None:
+@pytest.mark.parametrize("policies", [False, True])
+def test_nor_on_those_that_once_failed(policies: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "UNDER_POLICIES", policies)
     for seed in ONCE_FAILED:
-        assert play(schedule_of(seed)).failure is None, f"make simulate SEED={seed} N=1"
+        assert play(schedule_of(seed)).failure is None, f"make simulate {'POLICIES=1 ' * policies}SEED={seed} N=1"
 
 
 @pytest.mark.stack

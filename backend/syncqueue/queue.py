@@ -126,7 +126,8 @@ def _mark(status: str, ids: list[str], run_id: str, errors: dict[str, str]) -> N
     if status in (SYNCED, SUPERSEDED):
         new["synced_at"] = datetime.now(UTC)
     for part in chunks(ids):
-        open_ = QueueEntry.objects.filter(change_id__in=part, status__in=may_become[status])
+        named = QueueEntry.objects.alias(was=Cast("status", TextField())).filter(change_id__in=part)
+        open_ = named.filter(was__in=may_become[status])  # by `status` itself, SQLite would look at all that wait
         if status == FAILED:
             new |= {"error": _error_of(part, errors), "attempts": F("attempts") + 1}
         open_.update(**new)

@@ -102,6 +102,21 @@ def test_serving_and_acknowledging_take_as_many_statements_for_500_changes_as_fo
     assert sorted(QueueEntry.objects.filter(status="failed").values_list("error", flat=True)) == sorted(errors.values())
 
 
+def test_acknowledging_looks_at_what_is_named_and_not_at_all_that_waits(db: str) -> None:
+    if db == "postgresql":
+        pytest.skip("it knows how much waits, and plans by that")
+    Branch.objects.bulk_create(Branch(code=f"B{number}", name="Deild") for number in range(MANY))
+    ids = list(QueueEntry.objects.values_list("change_id", flat=True))
+    with CaptureQueriesContext(connection) as made:
+        queue.acknowledge(EVERYBODY, "r", {"synced": ids, "superseded": [], "failed": [], "pending": []}, {}, [])
+    looks = [each["sql"] for each in made.captured_queries if each["sql"].startswith(("SELECT", "UPDATE"))]
+    assert any(each.startswith("UPDATE") for each in looks)
+    with connection.cursor() as cursor:
+        for look in looks:
+            cursor.execute(f"EXPLAIN QUERY PLAN {look}")
+            assert "(change_id=?)" in cursor.fetchone()[3]
+
+
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 VALUES = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT, lambda inner: st.lists(inner, max_size=3))
 FIELDS = st.dictionaries(TEXT, VALUES | st.dictionaries(TEXT, VALUES, max_size=3), max_size=4)

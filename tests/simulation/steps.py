@@ -21,6 +21,8 @@ CALLS = 14
 CALLED = ("POST apply", "POST mark", "firestore write", "firestore commit")
 """Calls at which a fault often comes, or an actor is held."""
 WAYS = ("to the end", "stops", "fault", "is held")
+WITHIN_BOUNDS = 7
+"""Skews of clocks that make no side refuse a stamp: with more, something goes wrong."""
 LONGEST_HELD = 10
 """Steps for which an actor may be held where it is, while all others go on."""
 
@@ -110,7 +112,8 @@ def time(stage: Stage, word: Word) -> None:
         stage.sleep(seconds)
         return stage.network.say(f"  {seconds} s pass")
     most = 12 * 3600 if kind == "functions" else 24 * 3600
-    ahead = word.pick((0, 1, -1, 4, -4, 90, -90, 400, -400, most, -most, most // 5, -most // 3)[: 13 if stage.mood.skewed else 5])
+    skews = (0, 1, -1, 4, -4, 90, -90, 400, -400, most, -most, most // 5, -most // 3)
+    ahead = word.pick(skews[: 5 if not stage.mood.skewed else 13 if stage.mood.faulty else WITHIN_BOUNDS])
     stage.network.injected["clock set back" if timedelta(seconds=ahead) < stage.ahead[kind] else "clock set ahead"] += 1
     stage.ahead[kind] = timedelta(seconds=ahead)
     stage.network.say(f"  the clock of the {kind} is set to {ahead} s ahead")

@@ -29,6 +29,7 @@ ABOUT: Mapping[str, str] = {
     "sync_tombstones": "Deleted records. Trackers and runs write them; the id holds a hash of the key.",
     "sync_runs": "One document for each run that had something to do, and one an hour of those that had not.",
     "sync_leases": "Who is syncing a pair, or did last: one document for each pair, and for each shard while it works.",
+    "sync_claims": "Which agent is at work on a record, so that no two are; the id is made of the record.",
     "sync_statistics": "A pair's figures of a day, put together once it is over.",
     "sync_audit": "Who did what to which record, by a keyed hash: decisions, replays, erasures, exports, roles, mass deletes "
     "that were allowed.",
@@ -126,6 +127,11 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "done": "how many `changes` were read and records `compared`, by a run that took longer than half a minute",
         "last": "the last run that ended: when, whether it went through, and when one last did, of all tenants or of one",
     },
+    "sync_claims": {
+        "holder": "the agent's name",
+        "until": "until when, unless it claims it anew or gives it back",
+        "expire_at": "when it may go",
+    },
     "sync_statistics": PAIR
     | {
         "day": "the day",
@@ -133,6 +139,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "failed": "how many of them failed",
         "unfinished": "how many were cut off",
         "changes": "how many changes were read, or records mended",
+        "carried": "these by direction, and the repaired records as `reconciled`",
         "conflicts": "how many were met",
         "dead_letters": "how many changes were refused",
         "quota_errors": "how often a quota was used up",

@@ -348,7 +348,8 @@ def test_what_expires_has_a_policy_that_deletes_it():
 
 def test_each_pair_is_called_for_itself_and_at_its_own_time():
     content = yaml.safe_load((ROOT / "scheduler/jobs.yaml").read_text())
-    own = {"members": {}, "schools": {"schedule": {"cron": "0 5 * * 1", "time_zone": "Europe/Prague"}}}
+    sides = {"left": "django", "right": "firestore"}
+    own = {"members": sides, "schools": sides | {"schedule": {"cron": "0 5 * * 1", "time_zone": "Europe/Prague"}}}
     rows = list(jobs(content, FUNCTIONS, own))
     assert [(row.name, row.schedule, row.time_zone, row.body) for row in rows] == [
         ("bothways-nightly-members", "30 3 * * *", "Atlantic/Reykjavik", '{"pair": "members"}'),

@@ -26,7 +26,8 @@ from test_polled_world import play
 
 from local.reference import __main__, functions, schemas, settings, state
 from local.reference.pages import PAGES
-from shared.model import Billed
+from shared.claims import Claims
+from shared.model import Billed, RecordId
 from shared.peers.documents import Write
 from shared.report import Brake, Comparison, Failure, Report, Tally
 from shared.retention import RULES
@@ -104,6 +105,11 @@ def held_for_long() -> None:
     w.store.renew("things", w.clock(), {"changes": 1, "compared": 0})
 
 
+def claimed() -> None:
+    w = test_privacy.busy()
+    Claims(w.store, w.clock, "an agent").take(RecordId("thing", "k"))
+
+
 SCENES: Sequence[Callable[[], Any]] = (
     test_privacy.test_after_an_erasure_nothing_of_the_record_is_left_anywhere,
     test_replay.test_who_replayed_what_is_noted_and_no_value_of_it,
@@ -114,6 +120,7 @@ SCENES: Sequence[Callable[[], Any]] = (
     test_shards.test_a_large_backlog_is_handed_out_and_the_last_shard_closes_the_run,
     test_statistics.test_a_day_that_is_over_is_put_together_once,
     test_reconcile.test_a_checkpoint_of_another_release_is_gone_on_with,
+    claimed,
     polled,
     held_for_long,
 )

@@ -163,6 +163,26 @@ def test_only_several_complete_lists_in_a_row_prove_a_delete(world):
     assert world.django.values(THING) is None
 
 
+def test_a_poll_that_is_cut_off_and_made_again_counts_once(world, monkeypatch):
+    world.system.tables[None, "thing"].pop("x")
+    write = MemoryFirestore.write
+
+    def away(database, writes):
+        if writes[0].path.startswith("sync_checkpoints/poll:"):
+            raise Transient("Firestore: deadline exceeded")
+        return write(database, writes)
+
+    world.clock.tick(25 * 3600)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFirestore, "write", away)
+        assert world.run(crashing=True).failure
+    world.run()
+    assert world.django.values(THING) is not None, "it is the same list as far as anybody knows"
+    world.clock.tick(25 * 3600)
+    world.run()
+    assert world.django.values(THING) is None
+
+
 def test_an_empty_list_proves_nothing(world):
     world.system.tables[None, "thing"].clear()
     for _ in range(5):

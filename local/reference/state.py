@@ -184,6 +184,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "removing": "the stamp of a delete that is being made there",
         "writing_at": "since when",
         "missed": "how many complete lists in a row lacked it",
+        "missed_at": "when the poll began that counted so last",
         "at": "when the system says it was changed last",
         "erased": "the stamp of the erasure",
         "expire_at": "when it may go",

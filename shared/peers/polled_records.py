@@ -146,7 +146,7 @@ class PolledRecords(FirestoreQueue):
             shown |= {each.external for each in last.seen} | set(last.malformed)
             self._take(tenant, entity, last.seen)
         if last.complete and shown:  # an empty list is no proof of anything
-            self._note_missing(tenant, entity, shown)
+            self._note_missing(tenant, entity, shown, begun, known.get("polled_at"))
         noted = {"since": last.checkpoint, "polled_at": begun, "full_at": begun if full else known["full_at"]}
         self.documents.write([Write(self._checkpoint_path(tenant, entity), noted)])
 
@@ -177,20 +177,24 @@ class PolledRecords(FirestoreQueue):
         for external, problem in problems.items():
             self.malformed[RecordId(entity, external, tenant)] = problem
 
-    def _note_missing(self, tenant: str | None, entity: str, shown: set[str]) -> None:
-        """Count what a complete list lacked, and adopt as deleted what several in a row did and what cannot be fetched."""
+    def _note_missing(self, tenant: str | None, entity: str, shown: set[str], begun: datetime, before: datetime | None) -> None:
+        """Count what a complete list lacked, and adopt as deleted what several in a row did and what cannot be fetched.
+
+        What a poll counted that was cut off (none has ended since `before`) is not counted again: that would be no second proof.
+        """
         live = self._all_refs(tenant, entity, "live")
         missing = [ref for ref in live if ref.external not in shown and not self._is_inactive(ref)]
         if len(missing) > max(FEW, self.habits.most_missing * len(live)):
             hint = "if that is meant, raise most_missing for one run"
             raise TerminalBatch(f"{self.name}: {len(missing)} of {len(live)} are missing from the list of {entity}; {hint}")
-        due = [ref for ref in missing if ref.removing or self._is_due(ref)]
+        counted = {ref.external for ref in missing if ref.missed_at and (before is None or ref.missed_at > before)}
+        due = [ref for ref in missing if ref.removing or (ref.external not in counted and self._is_due(ref))]
         there = {each.external for each in self._fetch(tenant, entity, [ref.external or "" for ref in due])}
         for ref in missing:
             if ref in due and ref.external not in there:
                 self._commit(self._deactivation(ref) if self.habits.inactive else self._deletion(ref))
-            elif self.habits.missing_polls is not None and ref not in due:
-                self._commit([self.shelf.write(replace(ref, missed=ref.missed + 1), self.now())])
+            elif self.habits.missing_polls is not None and ref not in due and ref.external not in counted:
+                self._commit([self.shelf.write(replace(ref, missed=ref.missed + 1, missed_at=begun), self.now())])
 
     def _is_due(self, ref: Ref) -> bool:
         return self.habits.missing_polls is not None and ref.missed + 1 >= self.habits.missing_polls

@@ -41,6 +41,8 @@ class Ref:
     writing_at: datetime | None = None
     missed: int = 0
     """How often in a row a complete list lacked it."""
+    missed_at: datetime | None = None
+    """When the poll began that counted so last."""
     at: datetime | None = None
     """When the system said it was changed last."""
     erased: Stamp | None = None
@@ -115,6 +117,7 @@ class Shelf:
             removing=_stamp(body.get("removing")),
             writing_at=body.get("writing_at"),
             missed=body.get("missed", 0),
+            missed_at=body.get("missed_at"),
             at=body.get("at"),
             erased=_stamp(body.get("erased")),
             leads_to=body.get("leads_to"),
@@ -142,6 +145,7 @@ class Shelf:
             "removing": ref.removing,
             "writing_at": ref.writing_at,
             "missed": ref.missed,
+            "missed_at": ref.missed_at,
             "at": ref.at,
             "erased": ref.erased,
             "state": ref.state,

@@ -63,7 +63,10 @@ class AskedSystem:
         self.trouble = Trouble()
         self.numbers = 0
         self.made_twice: set[str] = set()
-        """Keys under which two records were made: the answer of a create was lost, and what it made was edited since."""
+        """Keys of records that the sync made and does not know of: the answer of the create was lost to it, and what it made was
+        edited before a poll came, so that it is taken for somebody else's, and made again."""
+        self.first_values: set[str] = set()
+        """Values with which the sync made records here."""
         self.reader: Callable[[], str] = str
         """Who is asking."""
         self.read: dict[tuple[str, str], Mapping[str, Json]] = {}
@@ -145,6 +148,7 @@ class AskedSystem:
         if odd:
             raise TerminalRecord("type", f"field {odd!r} is no text", odd)
         if external is None:
+            self.first_values |= {str(value) for value in fields.values()}
             made = next((each for each, row in self.rows.items() if row.key == key), None)
             external = made if self.nature.knows_keys and made else f"e{self.next()}"
             if made not in {None, external}:

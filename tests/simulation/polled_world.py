@@ -145,6 +145,9 @@ class There:
     def put(self, external: str, fields: Mapping[str, Any], quietly: bool = False) -> None:
         self.stage.ledger.wrote(ANY, self.values(external), fields, self._unseen(external))
         self.wrote |= {str(value) for value in fields.values()}
+        row = self.system.rows.get(external)
+        if row and row.key and not self.system.nature.knows_keys and self.ref(external).external != external:
+            self.system.made_twice.add(row.key)
         self.system.put(external, fields, quietly=quietly)
 
     def delete(self, external: str) -> None:

@@ -67,7 +67,7 @@ ONCE_FAILED = (
 @pytest.mark.stack
 @pytest.mark.timeout(1200)
 def test_1_convergence_and_2_no_lost_update_on_ten_thousand_schedules() -> None:
-    totals = batch(secrets.randbelow(10**9), MANY)
+    totals = batch(secrets.randbelow(10**9), MANY, world="members")
     print("\n".join(lines(totals)))  # noqa: T201
     assert totals.failures == {}, "make simulate SEED=... N=1 shows one of them"
     assert totals.fates["lost"] == 0

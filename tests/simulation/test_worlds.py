@@ -6,16 +6,25 @@ import pytest
 
 from shared.peers import graph_opened
 from shared.peers.graph_opened import Opened
+from simulation.batch import batch
 from simulation.choices import schedule_of
 from simulation.worlds import WORLDS, shared_out
 
-ONCE_FAILED = {"polled": (7_001_484,), "graph": (25, 133, 282, 428)}
+ONCE_FAILED = {"polled": (7_001_484, 7_010_608, 7_011_072, 7_011_922), "graph": (25, 133, 282, 428)}
 
 
 @pytest.mark.parametrize("world", ONCE_FAILED)
 def test_1_convergence_and_2_no_lost_update_beside_members(world: str) -> None:
     for seed in (*ONCE_FAILED[world], *range(20)):
         assert WORLDS[world](schedule_of(seed), None).failure is None, f"make simulate WORLD={world} SEED={seed} N=1"
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("world", ONCE_FAILED)
+def test_1_convergence_and_2_no_lost_update_beside_members_on_a_thousand_schedules(world: str) -> None:
+    totals = batch(0, 1_000, world=world)
+    assert (totals.failures, totals.fates["lost"], totals.schedules) == ({}, 0, 1_000)
 
 
 def test_a_delete_asked_for_by_hand_that_waits_has_not_seen_what_came_in_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:

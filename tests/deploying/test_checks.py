@@ -156,7 +156,8 @@ def test_interrupted_at_its_question_it_says_so_in_one_line(tree, env, token_fil
     assert deploy(tree, *ARGUMENTS, "--secret", f"django-token={token_file}", "--only", "scheduler", env=env).returncode == 0
     command = [str(tree / "deploy.sh"), "--project", PROJECT, "--destroy"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=env, text=True, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
+    own = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with subprocess.Popen(command, env=env, text=True, **own, **pipes) as process:  # type: ignore[call-overload]
         assert process.stdout is not None
         assert process.stderr is not None
         said = ""

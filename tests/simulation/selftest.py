@@ -21,7 +21,7 @@ LIMITS = {
     "stamps_from_the_future_are_taken": 6_000,
     "the_backends_delete_does_not_adopt_raw_drift": 6_000,
     "a_conflict_is_settled_before_it_is_kept": 6_000,
-    "any_larger_tombstone_skips_a_delete": 6_000,
+    "any_larger_tombstone_skips_a_delete": 8_000,
     "a_lost_answer_is_taken_for_done": 6_000,
     "a_dead_letter_is_written_after_it_is_acknowledged": 6_000,
     "a_held_change_is_acknowledged_before_its_conflict_is_kept": 6_000,

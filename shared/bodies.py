@@ -20,10 +20,14 @@ DEEPEST = 50
 
 def parse(request: Request, kind: type[Body]) -> Body:
     """Return the JSON body of a request; an empty one is all defaults. BadRequest names every wrong field."""
+    body = _json(request)
+    unknown = len(body.keys() - kind.model_fields.keys()) if isinstance(body, dict) else 0
+    if unknown > MOST_PROBLEMS:  # each would take a kilobyte to tell of
+        raise BadRequest(f"{unknown} fields are not known; valid: {', '.join(kind.model_fields)}")
     try:
-        return kind.model_validate(_json(request))
+        return kind.model_validate(body)
     except ValidationError as error:
-        wrong = error.errors(include_input=False)
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)
         places = [f"{'.'.join(map(str, each['loc']))[:100] or 'body'}: {each['msg']}" for each in wrong[:MOST_PROBLEMS]]
         more = f"; and {len(wrong) - MOST_PROBLEMS} more" if len(wrong) > MOST_PROBLEMS else ""
         raise BadRequest(f"{'; '.join(places)}{more}; valid: {', '.join(kind.model_fields)}") from None

@@ -171,7 +171,7 @@ class Stack:
         `env` is added to its environment. The caller starts and stops it.
         """
         command = [sys.executable, "-m", "local.functions", "--bundle", str(self.folder / "bundle"), "--port", str(port)]
-        one_heap = {"MALLOC_ARENA_MAX": "2"}  # as deployed: else each thread keeps what its largest request took
+        one_heap = {"MALLOC_ARENA_MAX": "1"}  # as deployed: else each thread keeps what its largest request took
         settings = self.env | one_heap | self._functions_env | env
         return Child("the functions host", command, log=self.logs / f"{name}.log", env=settings, cwd=ROOT)
 

@@ -169,7 +169,7 @@ def test_a_function_is_told_who_may_call_it_and_under_what_address(plan):
         "FUNCTIONS_URL": base,
         "TASK_QUEUE": "projects/demo-project/locations/europe-west1/queues/bothways",
         "TASK_ACCOUNT": caller,
-        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_ARENA_MAX": "1",
         "DJANGO_URL": "https://django.example/felagar/api/sync",
     }
     assert variables(deployed["track_member_changes"])["SYNC_CALLERS"] == f"{caller}=events"

@@ -21,15 +21,15 @@ DEEPEST = 50
 def parse(request: Request, kind: type[Body]) -> Body:
     """Return the JSON body of a request; an empty one is all defaults. BadRequest names every wrong field."""
     body = _json(request)
-    unknown = len(body.keys() - kind.model_fields.keys()) if isinstance(body, dict) else 0
-    if unknown > MOST_PROBLEMS:  # each would take a kilobyte to tell of
-        raise BadRequest(f"{unknown} fields are not known; valid: {', '.join(kind.model_fields)}")
+    unknown = [name for name in body if name not in kind.model_fields] if isinstance(body, dict) else []
+    untold = set(unknown[MOST_PROBLEMS:])  # each would take a kilobyte to tell of
     try:
-        return kind.model_validate(body)
+        return kind.model_validate({name: body[name] for name in body if name not in untold} if untold else body)
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_context=False, include_input=False)
         places = [f"{'.'.join(map(str, each['loc']))[:100] or 'body'}: {each['msg']}" for each in wrong[:MOST_PROBLEMS]]
-        more = f"; and {len(wrong) - MOST_PROBLEMS} more" if len(wrong) > MOST_PROBLEMS else ""
+        rest = max(len(wrong) - MOST_PROBLEMS, 0) + len(untold)
+        more = f"; and {rest} more" if rest else ""
         raise BadRequest(f"{'; '.join(places)}{more}; valid: {', '.join(kind.model_fields)}") from None
 
 
